@@ -1,0 +1,169 @@
+"""Two-dimensional convolution and its two gradients: one trilinear form, three faces.
+
+For L = sum(g * conv2d(x, w)):
+
+    conv2d(x, w)             = dL/dg   (N, OH, OW, O)
+    conv2d_input_grad(g, w)  = dL/dx   (N, H, W, C)       the transposed convolution
+    conv2d_weight_grad(g, x) = dL/dw   (KH, KW, C, O)
+
+Each one's gradients are the other two, so derivatives of any order stay in this file.
+
+Source: Dumoulin and Visin, A guide to convolution arithmetic for deep learning, 2016, arXiv 1603.07285.
+Derivation: docs/derivations/conv2d.md.
+"""
+
+from typing import Any
+
+from minigen.autograd import Tensor, primitive
+from minigen.backend import Array, array_module
+
+Pair = int | tuple[int, int]
+
+
+def pair(value: Pair) -> tuple[int, int]:
+    """A setting for height and width: one number means both.
+
+    >>> pair(3), pair((1, 2))
+    ((3, 3), (1, 2))
+    """
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
+
+
+def output_size(size: int, kernel: int, stride: int, padding: int) -> int:
+    """Output pixels along one axis: floor((size + 2 padding - kernel) / stride) + 1.
+
+    >>> output_size(32, kernel=4, stride=2, padding=1)
+    16
+    """
+    return (size + 2 * padding - kernel) // stride + 1
+
+
+def columns(x: Array, kernel_size: Pair, stride: Pair, padding: Pair) -> Array:
+    """The patch under each output pixel as a row ("im2col"): (N, H, W, C) -> (N, OH, OW, KH * KW * C)."""
+    xp = array_module(x)
+    (KH, KW), (SH, SW), (PH, PW) = pair(kernel_size), pair(stride), pair(padding)
+    if PH or PW:
+        x = xp.pad(x, ((0, 0), (PH, PH), (PW, PW), (0, 0)))
+    windows = xp.lib.stride_tricks.sliding_window_view(x, (KH, KW), axis=(1, 2))
+    windows = windows[:, ::SH, ::SW].transpose(0, 1, 2, 4, 5, 3)  # (N, OH, OW, KH, KW, C), a view
+    return windows.reshape(*windows.shape[:3], KH * KW * x.shape[-1])  # the copy
+
+
+@primitive
+def conv2d(x: Array, w: Array, *, stride: Pair = 1, padding: Pair = 0) -> Array:
+    """y[n,p,q,o] = sum_{i,j,c} x[n, p*stride+i-padding, q*stride+j-padding, c] * w[i,j,c,o], zero outside.
+
+    Shapes: x (N, H, W, C), w (KH, KW, C, O) -> (N, OH, OW, O) with OH = floor((H + 2 padding - KH) / stride) + 1.
+    Raises: ValueError where the channels differ or the filter is larger than the padded image.
+    Cost: 2 N OH OW KH KW C O FLOPs in one matrix product; KH KW times the image in memory.
+    Source: arXiv 1603.07285, relationship 6. It is the cross-correlation that deep learning calls convolution.
+    """
+    _check("conv2d", x, w, stride, padding)
+    KH, KW, C, O = w.shape
+    rows = columns(x, (KH, KW), stride, padding)  # (N, OH, OW, KH * KW * C)
+    N, OH, OW, K = rows.shape
+    return (rows.reshape(-1, K) @ w.reshape(K, O)).reshape(N, OH, OW, O)
+
+
+@conv2d.backward
+def conv2d_backward(g, y, x, w, *, stride=1, padding=0):
+    size = x.shape[1:3]
+    gx = (
+        conv2d_input_grad(g, w, size=size, stride=stride, padding=padding)
+        if x.requires_grad
+        else None
+    )
+    return gx, conv2d_weight_grad(g, x, kernel_size=w.shape[:2], stride=stride, padding=padding)
+
+
+@primitive
+def conv2d_input_grad(
+    g: Array, w: Array, *, size: tuple[int, int], stride: Pair = 1, padding: Pair = 0
+) -> Array:
+    """gx[n, p*stride+i-padding, q*stride+j-padding, c] += sum_o g[n,p,q,o] * w[i,j,c,o]: every output pixel sends its
+    gradient back to the pixels it read.
+
+    Shapes: g (N, OH, OW, O), w (KH, KW, C, O) -> (N, H, W, C) with `size` = (H, W).
+    """
+    (N, OH, OW, O), (KH, KW, C, _), (H, W) = g.shape, w.shape, size
+    (SH, SW), (PH, PW) = pair(stride), pair(padding)
+    xp = array_module(g)
+    if (
+        (SH, SW) == (1, 1) and PH < KH and PW < KW
+    ):  # the same sum, gathered: a convolution with the flipped filter
+        rows = columns(g, (KH, KW), 1, (KH - 1 - PH, KW - 1 - PW))  # (N, H, W, KH * KW * O)
+        flipped = w[::-1, ::-1].transpose(0, 1, 3, 2).reshape(KH * KW * O, C)
+        return (rows.reshape(-1, KH * KW * O) @ flipped).reshape(N, H, W, C)
+    rows = (g.reshape(-1, O) @ w.reshape(KH * KW * C, O).T).reshape(N, OH, OW, KH, KW, C)
+    gx = xp.zeros((N, H + 2 * PH, W + 2 * PW, C), g.dtype)
+    for i in range(KH):
+        for j in range(KW):
+            gx[:, i : i + SH * OH : SH, j : j + SW * OW : SW] += rows[:, :, :, i, j]
+    return gx[:, PH : PH + H, PW : PW + W]
+
+
+@conv2d_input_grad.backward
+def conv2d_input_grad_backward(h, y, g, w, *, size, stride=1, padding=0):
+    gg = conv2d(h, w, stride=stride, padding=padding) if g.requires_grad else None
+    return gg, conv2d_weight_grad(g, h, kernel_size=w.shape[:2], stride=stride, padding=padding)
+
+
+@primitive
+def conv2d_weight_grad(
+    g: Array, x: Array, *, kernel_size: tuple[int, int], stride: Pair = 1, padding: Pair = 0
+) -> Array:
+    """gw[i,j,c,o] = sum_{n,p,q} x[n, p*stride+i-padding, q*stride+j-padding, c] * g[n,p,q,o].
+
+    Shapes: g (N, OH, OW, O), x (N, H, W, C) -> (KH, KW, C, O).
+    """
+    (KH, KW), (O, C) = kernel_size, (g.shape[-1], x.shape[-1])
+    rows = columns(x, kernel_size, stride, padding).reshape(-1, KH * KW * C)
+    return (rows.T @ g.reshape(-1, O)).reshape(KH, KW, C, O)
+
+
+@conv2d_weight_grad.backward
+def conv2d_weight_grad_backward(h, y, g, x, *, kernel_size, stride=1, padding=0):
+    gg = conv2d(x, h, stride=stride, padding=padding) if g.requires_grad else None
+    return gg, conv2d_input_grad(g, h, size=x.shape[1:3], stride=stride, padding=padding)
+
+
+def conv_transpose2d(
+    x: Any, w: Any, stride: Pair = 1, padding: Pair = 0, output_padding: Pair = 0
+) -> Tensor:
+    """The transpose of conv2d as a layer of its own: it spreads each pixel of x over a patch of the output.
+
+    Shapes: x (N, H, W, C), w (KH, KW, C, O) -> (N, OH, OW, O) with OH = (H-1) stride - 2 padding + KH + output_padding.
+    Raises: ValueError for output_padding >= stride, or channels that differ.
+    Source: arXiv 1603.07285, relationship 14.
+    """
+    (KH, KW, C, _), (N, H, W, CX) = w.shape, x.shape
+    stride, padding, output_padding = pair(stride), pair(padding), pair(output_padding)
+    if CX != C:
+        raise ValueError(f"conv_transpose2d: x has C = {CX} channels, w expects {C}")
+    if output_padding[0] >= stride[0] or output_padding[1] >= stride[1]:
+        raise ValueError(
+            f"conv_transpose2d: output_padding {output_padding} must be below the stride {stride}"
+        )
+    OH, OW = (
+        (n - 1) * s - 2 * p + k + extra
+        for n, s, p, k, extra in zip((H, W), stride, padding, (KH, KW), output_padding)
+    )
+    return conv2d_input_grad(
+        x, w.transpose(0, 1, 3, 2), size=(OH, OW), stride=stride, padding=padding
+    )
+
+
+def _check(name: str, x: Array, w: Array, stride: Pair, padding: Pair) -> None:
+    if x.ndim != 4 or w.ndim != 4:
+        raise ValueError(
+            f"{name}: expected x (N, H, W, C) and w (KH, KW, C, O), got {x.shape} and {w.shape}"
+        )
+    if x.shape[-1] != w.shape[2]:
+        raise ValueError(f"{name}: x has C = {x.shape[-1]} channels, w expects {w.shape[2]}")
+    for axis, size, kernel, s, p in zip(
+        "HW", x.shape[1:3], w.shape[:2], pair(stride), pair(padding)
+    ):
+        if output_size(size, kernel, s, p) < 1:
+            raise ValueError(
+                f"{name}: {axis} = {size} with padding {p} is smaller than the filter's {kernel}"
+            )
