@@ -1,1 +1,1 @@
-"""Data as NumPy arrays: drawn scenes, the classic sets, a user's folder, toy sets and one loader."""
+"""Data as NumPy arrays: scenes, the classic sets, a user's folder, toy sets and one loader."""

@@ -1,7 +1,7 @@
-"""Captioned pictures drawn on the fly: coloured shapes, alone or in pairs, with exact ground truth.
+"""Captioned pictures drawn on the fly: coloured shapes, alone or in pairs, with their truth.
 
-A scene is a background colour and one or two objects; every object has a size, a colour, a shape and
-a place. A picture is 32 x 32 pixels, sRGB, uint8. The pixel in column i has its centre at i + 0.5,
+A scene is a background colour and one or two objects; every object has a size, a colour, a shape
+and a place. A picture is 32 x 32 pixels, sRGB, uint8. Pixel i of a row has its centre at i + 0.5,
 y points down, and a pixel belongs to an object by ::
 
     coverage = clip(0.5 - sdf(x, y), 0, 1)                                             (1)
@@ -11,8 +11,8 @@ where sdf is the signed distance to the outline (negative inside, pixels). Every
 forms: `Scene`, one at a time and pleasant to read, and `Columns`, one array per attribute, which is
 what training uses because it is drawn 64 scenes at a time.
 
-Six colour-shape pairs, `HELD_OUT_PAIRS`, one per shape, are left out of training pictures: whether a
-model paints them all the same is the test of composition.
+Six colour-shape pairs, `HELD_OUT_PAIRS`, one per shape, are left out of training pictures: whether
+a model paints them all the same is the test of composition.
 """
 
 from __future__ import annotations
@@ -329,7 +329,7 @@ def sample_scenes(
     return to_scenes(sample_columns(n, rng, pairs=pairs, held_out=held_out))
 
 
-# From one form to the other ------------------------------------------------------------------------
+# From one form to the other ---------------------------------------------------------------------
 
 
 def to_scenes(columns: Columns) -> list[Scene]:

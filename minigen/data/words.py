@@ -1,8 +1,8 @@
 """Captions as numbers: a fixed list of words, one number per word, 0 for the end and the padding.
 
 The captions of `minigen.data.scenes` need two dozen words, so a word is a token and nothing has to
-be learnt about spelling. Case and punctuation do not count, `left of` is two words, and `an` is read
-as `a`.
+be learnt about spelling. Case and punctuation do not count, `left of` is two words, and `an` is
+read as `a`.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Words:
             known = [k for word in split_words(caption) if (k := self._number.get(word))]
             if len(known) > length:
                 raise ValueError(
-                    f"Words.encode: got {len(known)} words in {caption!r}, expected at most {length}"
+                    f"Words.encode: got {len(known)} words, expected at most {length}: {caption!r}"
                 )
             row[: len(known)] = known
         return numbers
@@ -93,7 +93,9 @@ class Words:
 
 
 SCENE_WORDS = Words(
-    ["a", "on", "background"]
-    + list(dict.fromkeys(word for relation in RELATIONS for word in relation.split()))
-    + [*SIZES, *COLOURS, *SHAPES]
+    [
+        *("a", "on", "background"),
+        *dict.fromkeys(word for relation in RELATIONS for word in relation.split()),
+        *(*SIZES, *COLOURS, *SHAPES),
+    ]
 )
