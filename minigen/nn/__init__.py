@@ -1,0 +1,40 @@
+"""Layers and networks: modules that own parameters and are made of ops."""
+
+from minigen.nn import init
+from minigen.nn.attention import MultiHeadAttention
+from minigen.nn.blocks import AdaLN, ResBlock
+from minigen.nn.conv import Conv2d, ConvTranspose2d
+from minigen.nn.dropout import Dropout
+from minigen.nn.embedding import Embedding, timestep_embedding
+from minigen.nn.linear import Linear
+from minigen.nn.module import Buffer, Module, ModuleList, Parameter, Sequential
+from minigen.nn.norm import BatchNorm2d, GroupNorm, InstanceNorm2d, LayerNorm, RMSNorm
+from minigen.nn.transformer import FeedForward, TransformerBlock
+from minigen.nn.unet import UNet, UNetConfig
+
+__all__ = [
+    "AdaLN",
+    "BatchNorm2d",
+    "Buffer",
+    "Conv2d",
+    "ConvTranspose2d",
+    "Dropout",
+    "Embedding",
+    "FeedForward",
+    "GroupNorm",
+    "InstanceNorm2d",
+    "LayerNorm",
+    "Linear",
+    "Module",
+    "ModuleList",
+    "MultiHeadAttention",
+    "Parameter",
+    "RMSNorm",
+    "ResBlock",
+    "Sequential",
+    "TransformerBlock",
+    "UNet",
+    "UNetConfig",
+    "init",
+    "timestep_embedding",
+]

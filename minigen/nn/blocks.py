@@ -1,0 +1,91 @@
+"""Blocks of convolutional networks that an embedding modulates: AdaLN and ResBlock."""
+
+from typing import Any
+
+import numpy as np
+
+from minigen.autograd import Tensor
+from minigen.nn.conv import Conv2d
+from minigen.nn.dropout import Dropout
+from minigen.nn.init import zeroed
+from minigen.nn.linear import Linear
+from minigen.nn.module import Module
+from minigen.nn.norm import GroupNorm
+from minigen.ops import group_norm, layer_norm, silu
+
+
+class AdaLN(Module):
+    """An adaptive norm: y = norm(x) * (1 + scale) + shift, scale and shift linear in an embedding and 0 at the start.
+
+    With `num_groups` the norm is the group norm of a picture (AdaGN), without it the layer norm over the last axis.
+
+    Shapes: x (N, ..., width), embedding (N, embedding_width) -> as x.
+    Source: Peebles and Xie, 2023, section 3.2, arXiv 2212.09748; with groups Dhariwal and Nichol, 2021, section 3, arXiv
+    2105.05233.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        embedding_width: int,
+        num_groups: int | None = None,
+        eps: float = 1e-5,
+        *,
+        rng: np.random.Generator,
+    ):
+        self.num_groups, self.eps = num_groups, eps
+        self.scale = zeroed(Linear(embedding_width, width, rng=rng))
+        self.shift = zeroed(Linear(embedding_width, width, rng=rng))
+
+    def forward(self, x: Any, embedding: Any) -> Tensor:
+        aligned = (x.shape[0], *(1,) * (x.ndim - 2), x.shape[-1])  # (N, 1, 1, width) of a picture
+        scale = (self.scale(embedding) + 1.0).reshape(aligned)
+        shift = self.shift(embedding).reshape(aligned)
+        if self.num_groups is None:
+            return layer_norm(x, eps=self.eps) * scale + shift
+        return group_norm(x, self.num_groups, eps=self.eps) * scale + shift
+
+
+class ResBlock(Module):
+    """x -> skip(x) + conv(silu(AdaGN(conv(silu(norm(x))), embedding))): two 3x3 convolutions and a shortcut.
+
+    The second convolution starts at 0, so the block starts as its skip: the identity, or a 1x1 convolution where the number
+    of channels changes.
+
+    Shapes: x (N, H, W, in_channels), embedding (N, embedding_width) -> (N, H, W, out_channels). `embedding_width` None: a
+    plain norm stands in the place of AdaGN. The embedding comes already through its own silu, once for all blocks.
+    Source: Dhariwal and Nichol, 2021, section 3, arXiv 2105.05233.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        embedding_width: int | None = None,
+        num_groups: int = 8,
+        dropout: float = 0.0,
+        *,
+        rng: np.random.Generator,
+    ):
+        self.norm1 = GroupNorm(num_groups, in_channels)
+        self.conv1 = Conv2d(in_channels, out_channels, 3, padding=1, rng=rng)
+        self.norm2: Module
+        if embedding_width is None:
+            self.norm2 = GroupNorm(num_groups, out_channels)
+        else:
+            self.norm2 = AdaLN(out_channels, embedding_width, num_groups, rng=rng)
+        self.dropout = Dropout(dropout, rng=rng)
+        self.conv2 = zeroed(Conv2d(out_channels, out_channels, 3, padding=1, rng=rng))
+        self.skip = (
+            Linear(in_channels, out_channels, rng=rng) if in_channels != out_channels else None
+        )
+
+    def forward(self, x: Any, embedding: Any = None) -> Tensor:
+        if (embedding is None) != isinstance(self.norm2, GroupNorm):
+            raise ValueError(
+                "ResBlock: an embedding is needed exactly where embedding_width was given"
+            )
+        h = self.conv1(silu(self.norm1(x)))
+        h = self.norm2(h) if embedding is None else self.norm2(h, embedding)
+        h = self.conv2(self.dropout(silu(h)))
+        return (x if self.skip is None else self.skip(x)) + h
