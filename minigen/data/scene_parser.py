@@ -45,13 +45,13 @@ from minigen.data.scenes import (
 # the palette, blue and purple, are 62 apart. "Blurred" is the mean of 3 x 3 pixels.
 FOREGROUND = 35.0  # from the background; noise of sigma 8 stays below
 COLOUR = 24.0  # from a colour of the palette
-PALING = 0.12  # ... or, towards the background, this share of the contrast: blur pales thin things
+PALING = 0.2  # ... or, towards the background, this share of the contrast: blur pales thin things
 SIZE = 0.15  # of the logarithm of the radius; small and large are 0.48 apart
 PLACE = 2.5  # pixels beyond where scenes put an object
-BETWEEN = 0.35  # of the way to the second best shape
-UNEXPLAINED = 26.0  # blurred difference, away from the outlines
-OUTLINE = 0.3  # blurred difference near an outline, as a share of the contrast
-DISPLACEMENT = 0.25  # pixels by which the outlines are off on average
+BETWEEN = 0.4  # of the way to the second best shape
+UNEXPLAINED = 28.0  # blurred difference, away from the outlines
+OUTLINE = 0.35  # blurred difference near an outline, as a share of the contrast
+DISPLACEMENT = 0.35  # pixels by which the outlines are off on average
 NOISE = 5.0  # the largest noise, as blurred difference, that is forgiven near outlines
 
 _ALONE, _BESIDE, _ABOVE = range(3)  # the layouts
@@ -252,7 +252,7 @@ def _explained(
     remains = remains[remains.sum((2, 3)).argmin(0), np.arange(len(pictures))]  # (n, H, W)
     contrast = np.zeros_like(remains)  # near outlines, else 0
     soft = _blurred(_blurred(drawn))
-    near = (soft > 0.01) & (soft < 0.99)
+    near = (soft > 0.001) & (soft < 0.999)
     height = _norm(colour - ground.colour[objects.picture])[:, None, None]
     np.maximum.at(contrast, objects.picture, near * height)
     flat = contrast == 0
