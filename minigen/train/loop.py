@@ -1,0 +1,244 @@
+"""One training loop for every recipe.
+
+    for step in 1 ... steps:
+        batch         = next of the data
+        loss          = loss(model, batch, rng)
+        gradients     = d loss / d weights, scaled to a common norm of at most max_norm    (1)
+        weights       = optimizer(weights, gradients, lr * lr_schedule(step, steps))
+        averages      = moving average of the weights
+
+and beside it: the bar, the log, sample pictures, checkpoints, Ctrl-C, the search for the first NaN.
+
+Source: (1) Pascanu, Mikolov and Bengio, On the difficulty of training recurrent neural networks,
+2013, Alg. 1, arXiv 1211.5063.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minigen.autograd import Tensor, no_grad
+from minigen.nn import Module
+from minigen.optim import EMA, clip_grad_norm
+from minigen.trace import stop_at_nan
+from minigen.train.files import SaveError
+from minigen.train.interrupts import Interrupts
+from minigen.train.meter import Meter, batch_size
+from minigen.train.run_folder import RunFolder
+from minigen.train.state import Batches, TrainingState
+
+Loss = Callable[[Module, Any, np.random.Generator], Tensor | tuple[Tensor, dict[str, Any]]]
+_log = logging.getLogger("minigen")
+
+
+class NotFiniteError(ArithmeticError):
+    """A loss or gradient became NaN or infinite; the message names the step and the op."""
+
+
+def train(
+    model: Module,
+    loss: Loss,
+    batches: Batches,
+    *,
+    optimizers: Sequence[Any],
+    run: RunFolder,
+    rng: np.random.Generator,
+    steps: int | None = None,
+    minutes: float | None = None,
+    lr_schedule: Callable[[float, float], float] | None = None,
+    ema: EMA | None = None,
+    max_norm: float | None = 1.0,
+    sample: Callable[[Module, np.random.Generator], np.ndarray] | None = None,
+    sample_every: int = 1000,
+    save_every: int = 500,
+    log_every: int = 20,
+) -> None:
+    """Train `model` in `run`, from its newest checkpoint if there is one, up to steps or minutes.
+
+    loss         (model, batch, rng) -> a scalar, or (a scalar, numbers for the log)
+    batches      an iterable with state() and load_state(), as a Loader; or a function rng -> batch
+    optimizers   each steps once per batch, for instance Muon for matrices and AdamW for the rest
+    steps        in all, those before a resume included. A run that was stopped and resumed ends
+                 with the same bits as one that was not (same machine, same number of BLAS threads)
+    minutes      of wall clock in all; the first of the two limits ends the run. Where only minutes
+                 are given, the learning rate follows the clock, and no two runs are the same
+    lr_schedule  (step, steps) -> factor on each lr; steps is an estimate under minutes alone
+    ema          a moving average of the weights; sampled from, saved beside them
+    max_norm     of all gradients together; None for no limit
+    sample       (model, rng) -> uint8, (N, H, W, 3) or one picture (H, W, 3); always the same rng
+    *_every      steps between pictures, checkpoints, log lines
+
+    Raises: NotFiniteError at the first NaN; SaveError where a file cannot be written;
+    KeyboardInterrupt after Ctrl-C, when the last completed step is saved; ValueError where there is
+    no limit, or the checkpoint is of another model.
+    """
+    if steps is None and minutes is None:
+        raise ValueError("train: neither steps nor minutes is given, expected at least one")
+    for name, value in {"steps": steps, "minutes": minutes}.items():
+        if value is not None and not value > 0:
+            raise ValueError(f"train: {name} is {value}, expected a number above 0")
+    state = TrainingState(model, optimizers, ema, batches, rng)
+    training = _Training(state, run, loss, steps, minutes, lr_schedule, max_norm)
+    training.resume()
+    training.go_on(sample, sample_every, save_every, log_every)
+
+
+class _Training:
+    """The parts of the loop, and `place`: where to go on from, should a step not be completed."""
+
+    def __init__(self, state, run, loss, steps, minutes, lr_schedule, max_norm):
+        self.state, self.run, self.loss = state, run, loss
+        self.steps, self.minutes = steps, minutes
+        self.lr_schedule = lr_schedule or (lambda step, steps: 1.0)
+        self.max_norm = math.inf if max_norm is None else max_norm
+        self.learning_rates = [optimizer.lr for optimizer in state.optimizers]
+        self.saved: int | None = None  # the step of the newest checkpoint
+
+    def resume(self) -> None:
+        """Take over the newest checkpoint, if there is one."""
+        checkpoint = self.run.load_checkpoint()
+        if checkpoint:
+            self.state.load(*checkpoint)
+            self.saved = self.state.step
+            _log.info("%s: going on after step %d", self.run.path, self.saved)
+        self.run.set_aside(self.state.step)
+
+    def go_on(self, sample, sample_every: int, save_every: int, log_every: int) -> None:
+        """Run the loop to its end, to the first error or to Ctrl-C."""
+        state = self.state
+        state.model.train()
+        start = time.monotonic() - state.seconds
+        with Interrupts() as interrupts, Meter() as meter:
+            try:
+                self.place = state.note(), state.buffers()
+                while self.done() < 1:
+                    began = time.monotonic()
+                    batch = state.next_batch()
+                    numbers = self.compute(batch)
+                    with interrupts.held():
+                        self.update(numbers)
+                        state.seconds = time.monotonic() - start
+                        meter.count(batch_size(batch), time.monotonic() - began)
+                        if state.step % log_every == 0:
+                            self.log(meter)
+                        self.place = state.note(), state.buffers()
+                        if state.step % save_every == 0:
+                            self.save()
+                    meter.show(state.step, numbers["loss"], self.done(), self.seconds_left())
+                    if interrupts.wanted:
+                        raise KeyboardInterrupt
+                    if sample and state.step % sample_every == 0 and self.done() < 1:
+                        self.draw(sample)
+                self.finish(sample, meter)
+            except KeyboardInterrupt:
+                with interrupts.held():
+                    self.save()
+                _log.info("stopped after step %d; go on with: %s", self.saved, self.command())
+                raise
+            except (SaveError, NotFiniteError) as error:
+                if self.saved is not None:
+                    error.add_note(f"step {self.saved} is saved; go on with: {self.command()}")
+                raise
+
+    # ------------------------------------------------------------------------------------- one step
+
+    def compute(self, batch: Any) -> dict[str, float]:
+        """Loss and gradients, the gradients clipped: nothing yet that cannot be done again.
+
+        Raises: NotFiniteError.
+        """
+        state, generators = self.state, self.state.generator_states()
+        value, extra = self.loss_and_gradients(batch)
+        norm = float(clip_grad_norm(state.model.parameters(), self.max_norm))
+        if not (math.isfinite(value) and math.isfinite(norm)):
+            state.set_generators(generators)
+            raise self.not_finite(batch, value, norm)
+        return {"loss": value, "grad_norm": norm} | {name: float(x) for name, x in extra.items()}
+
+    def loss_and_gradients(self, batch: Any) -> tuple[float, dict[str, Any]]:
+        for optimizer in self.state.optimizers:
+            optimizer.zero_grad()
+        result = self.loss(self.state.model, batch, self.state.rng)
+        loss, extra = result if isinstance(result, tuple) else (result, {})
+        loss.backward()
+        return loss.item(), extra
+
+    def not_finite(self, batch: Any, value: float, norm: float) -> NotFiniteError:
+        """The error for a step that went wrong: once more, with a look at every op's output."""
+        what = f"the norm of the gradients is {norm}" if math.isfinite(value) else f"loss = {value}"
+        where = f"train: step {self.state.step + 1}: {what}"
+        for name, weight in self.state.model.named_parameters():
+            if not np.isfinite(weight.numpy()).all():
+                return NotFiniteError(f"{where}: the weight {name} was not finite before the step")
+        try:
+            with stop_at_nan():
+                self.loss_and_gradients(batch)
+        except FloatingPointError as error:
+            return NotFiniteError(f"{where}: {error}")
+        return NotFiniteError(f"{where}; the same batch again gave finite numbers")
+
+    def update(self, numbers: dict[str, float]) -> None:
+        """The optimisers' step and the moving average."""
+        state = self.state
+        done = self.done()
+        steps = self.steps or (state.step / done if done else math.inf)
+        factor = self.lr_schedule(state.step, steps)
+        for optimizer, lr in zip(state.optimizers, self.learning_rates, strict=True):
+            optimizer.lr = lr * factor
+            optimizer.step()
+        if state.ema is not None:
+            state.ema.update()
+        state.step += 1
+        state.pending.append(numbers)
+
+    # -------------------------------------------------------------------------------- around a step
+
+    def done(self) -> float:
+        """The part of the run that lies behind, 1 at its end."""
+        by_clock = self.state.seconds / (60 * self.minutes) if self.minutes else 0.0
+        by_steps = self.state.step / self.steps if self.steps else by_clock
+        return 1.0 if by_clock >= 1 else by_steps
+
+    def seconds_left(self) -> float:
+        """Until the first of the limits, at the speed so far."""
+        left = [60 * self.minutes - self.state.seconds] if self.minutes else []
+        if self.steps:
+            left.append(self.state.seconds * (self.steps / self.state.step - 1))
+        return max(0.0, min(left))
+
+    def log(self, meter: Meter) -> None:
+        """A line of means over the steps since the last one."""
+        state = self.state
+        rows, state.pending = state.pending, []
+        means = {name: sum(row[name] for row in rows) / len(rows) for name in rows[-1]}
+        clock = {"step": state.step, "minutes": state.seconds / 60}
+        speed = {"lr": state.optimizers[0].lr, "images_per_second": meter.rate}
+        self.run.log(clock | means | speed)
+
+    def save(self) -> None:
+        """A checkpoint of the last completed step."""
+        note, buffers = self.place
+        if note["step"] != self.saved:
+            self.run.save_checkpoint({**self.state.arrays(), **buffers}, note)
+            self.saved = note["step"]
+            self.run.plot_loss()
+
+    def draw(self, sample: Callable[[Module, np.random.Generator], np.ndarray]) -> None:
+        with self.state.averaged() as model, no_grad():
+            pictures = sample(model, np.random.default_rng(0))
+        self.run.save_samples(self.state.step, pictures)
+
+    def finish(self, sample, meter: Meter) -> None:
+        self.save()
+        if self.state.pending:
+            self.log(meter)
+        self.run.plot_loss()
+        if sample:
+            self.draw(sample)
+
+    def command(self) -> str:
+        return f"minigen train {self.run.recipe} --resume {self.run.path}"
