@@ -1,0 +1,190 @@
+"""From noise to data: samplers that take any network.
+
+    name        frame       order  random    evaluations a step
+    ddpm        alpha_bar   -      yes       1
+    ddim        alpha_bar   1      eta > 0   1
+    euler       sigma       1      no        1
+    heun        sigma       2      no        2
+    dpmpp_2m    sigma       2      no        1
+    flow_euler  flow        1      no        1
+
+`sample_flow` and `sample_ddpm` pick one by name for a flow network and for a DDPM network. All of
+them then visit the same noise levels, so that they can be compared: ddim with eta = 0, euler and
+flow_euler are one method in three frames. For a flow network they differ in where they start: ddpm,
+ddim and flow_euler at t = 1, which is sigma = infinity, the others at sigma = 80.
+
+To choose the levels yourself, call a sampler directly:
+
+    heun(in_sigma(denoiser_from_velocity(velocity)), 80 * noise, karras_sigmas(18))
+"""
+
+import difflib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minigen.backend import Array
+from minigen.samplers.ddim import ddim
+from minigen.samplers.ddpm import ddpm
+from minigen.samplers.dpmpp_2m import dpmpp_2m
+from minigen.samplers.euler import euler
+from minigen.samplers.flow_euler import flow_euler
+from minigen.samplers.frames import (
+    Callback,
+    Denoiser,
+    Velocity,
+    denoiser_from_prediction,
+    denoiser_from_velocity,
+    in_alpha_bar,
+    in_flow,
+    in_sigma,
+    on_arrays,
+)
+from minigen.samplers.guidance import batched_guidance, classifier_free_guidance
+from minigen.samplers.heun import heun
+from minigen.schedules import (
+    SIGMA_MAX,
+    alpha_bars_from_times,
+    flow_times,
+    sigmas_from_times,
+    times_from_alpha_bars,
+    times_from_sigmas,
+    visited_timesteps,
+)
+
+_FUNCTIONS: dict[str, Callable[..., Array]] = {
+    "ddpm": ddpm,
+    "ddim": ddim,
+    "euler": euler,
+    "heun": heun,
+    "dpmpp_2m": dpmpp_2m,
+    "flow_euler": flow_euler,
+}
+SAMPLERS = tuple(_FUNCTIONS)
+_SIGMA_FRAME = ("euler", "heun", "dpmpp_2m")
+
+__all__ = [
+    "SAMPLERS",
+    "batched_guidance",
+    "check_sampler",
+    "classifier_free_guidance",
+    "ddim",
+    "ddpm",
+    "denoiser_from_prediction",
+    "denoiser_from_velocity",
+    "dpmpp_2m",
+    "euler",
+    "flow_euler",
+    "heun",
+    "in_alpha_bar",
+    "in_flow",
+    "in_sigma",
+    "on_arrays",
+    "sample_ddpm",
+    "sample_flow",
+]
+
+
+def check_sampler(name: str) -> None:
+    """Raises: ValueError where `name` is none of SAMPLERS, with the nearest one."""
+    if name not in SAMPLERS:
+        near = difflib.get_close_matches(name, SAMPLERS, n=1, cutoff=0.4)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ValueError(f"sampler: {name!r} is none of {', '.join(SAMPLERS)}{hint}")
+
+
+def sample_flow(
+    velocity: Velocity,
+    noise: Array,
+    sampler: str = "flow_euler",
+    steps: int = 30,
+    shift: float = 1.0,
+    rng: np.random.Generator | None = None,
+    eta: float = 0.0,
+    callback: Callback | None = None,
+) -> Array:
+    """Data from a flow network, with any sampler.
+
+    velocity  (xt, t) -> eps - x0, for xt = (1 - t) x0 + t eps; t is one number for the batch
+    noise     (N, ...), standard normal
+    shift     of the times towards the noise, see `flow_times`
+    rng, eta  for the samplers that draw noise: ddpm, and ddim with eta > 0
+    callback  called as callback(step, xt, x0_hat) after every step, with any sampler's x in the
+              flow frame, xt = (1 - t) x0 + t eps
+
+    Raises: ValueError for an unknown sampler, steps < 1, or a missing `rng`.
+    """
+    check_sampler(sampler)
+    start = times_from_sigmas(SIGMA_MAX) if sampler in _SIGMA_FRAME else 1.0
+    times = flow_times(steps, shift, start)
+    denoise = denoiser_from_velocity(velocity)
+    return _run(sampler, denoise, start * noise, times, rng, eta, callback)
+
+
+def sample_ddpm(
+    predict: Callable[[Array, int], Array],
+    noise: Array,
+    alpha_bars: np.ndarray,
+    prediction_type: str = "epsilon",
+    clip: float | None = None,
+    sampler: str = "ddpm",
+    steps: int | None = None,
+    rng: np.random.Generator | None = None,
+    eta: float = 0.0,
+    callback: Callback | None = None,
+) -> Array:
+    """Data from a DDPM network, with any sampler; it is asked about times of its training only.
+
+    predict     (xt, t) -> prediction, for xt = sqrt(alpha_bars[t]) x0 + sqrt(1 - alpha_bars[t]) eps;
+                t is one integer for the batch
+    noise       (N, ...), standard normal
+    alpha_bars  (T + 1,), of the network's training
+    clip        keep x0_hat within [-clip, clip]: 1.0 for pictures
+    steps       the number of times visited, all T for None
+    rng, eta, callback  as in `sample_flow`
+
+    Raises: ValueError for an unknown sampler or type, steps < 1 or > T, or a missing `rng`.
+    """
+    check_sampler(sampler)
+    T = len(alpha_bars) - 1
+    visited = alpha_bars[visited_timesteps(T, T if steps is None else steps)]
+    denoise = denoiser_from_prediction(predict, alpha_bars, prediction_type, clip)
+    x = noise / float(np.sqrt(visited[0]) + np.sqrt(1 - visited[0]))  # into the flow frame
+    return _run(sampler, denoise, x, times_from_alpha_bars(visited), rng, eta, callback)
+
+
+def _run(
+    sampler: str,
+    denoise: Denoiser,
+    x: Array,
+    times: np.ndarray,
+    rng: np.random.Generator | None,
+    eta: float,
+    callback: Callback | None,
+) -> Array:
+    """Run a sampler in its own frame; x comes in the flow frame and is scaled by a + b."""
+    if eta and sampler != "ddim":
+        raise ValueError(f"sampler: eta is {eta}, but {sampler} has none; it is a setting of ddim")
+    if sampler in _SIGMA_FRAME:
+        frame, levels = in_sigma, sigmas_from_times(times)
+        scales = 1 + levels  # a + b
+    elif sampler == "flow_euler":
+        frame, levels = in_flow, times
+        scales = np.ones_like(times)
+    else:
+        frame, levels = in_alpha_bar, alpha_bars_from_times(times)
+        scales = np.sqrt(levels) + np.sqrt(1 - levels)
+    options: dict[str, Any] = {"ddpm": {"rng": rng}, "ddim": {"rng": rng, "eta": eta}}
+
+    def in_flow_frame(step: int, x: Array, x0_hat: Array) -> None:
+        if callback:
+            callback(step, x / float(scales[step + 1]), x0_hat)
+
+    return _FUNCTIONS[sampler](
+        frame(denoise),
+        x * float(scales[0]),
+        levels,
+        callback=in_flow_frame,
+        **options.get(sampler, {}),
+    )
