@@ -353,6 +353,12 @@ def grad(
     return [found[_key(x)][1] for x in xs]
 
 
+def leaf_gradients(y: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """(leaf, gradient) for every leaf under the scalar `y`: backward() that leaves `.grad` alone, for threads that share
+    their leaves. The graph is freed."""
+    return list(_walk_back(y, None, create_graph=False, retain=False).values())
+
+
 def _key(x: Tensor) -> int:
     return id(x) if x.node is None else id(x.node)
 

@@ -17,6 +17,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,9 @@ import numpy as np
 from minigen.autograd import Tensor, no_grad
 from minigen.nn import Module
 from minigen.optim import EMA, clip_grad_norm
+from minigen.parallel import one_blas_thread
 from minigen.trace import stop_at_nan
+from minigen.train.data_parallel import check_parallel, parallel_backward
 from minigen.train.files import SaveError
 from minigen.train.interrupts import Interrupts
 from minigen.train.meter import Meter, batch_size
@@ -52,6 +55,7 @@ def train(
     lr_schedule: Callable[[float, float], float] | None = None,
     ema: EMA | None = None,
     max_norm: float | None = 1.0,
+    workers: int = 1,
     sample: Callable[[Module, np.random.Generator], np.ndarray] | None = None,
     sample_every: int = 1000,
     save_every: int = 500,
@@ -63,12 +67,13 @@ def train(
     batches      an iterable with state() and load_state(), as a Loader; or a function rng -> batch
     optimizers   each steps once per batch, for instance Muon for matrices and AdamW for the rest
     steps        in all, those before a resume included. A run that was stopped and resumed ends
-                 with the same bits as one that was not (same machine, same number of BLAS threads)
+                 with the same bits as one that was not (same machine, same number of threads)
     minutes      of wall clock in all; the first of the two limits ends the run. Where only minutes
                  are given, the learning rate follows the clock, and no two runs are the same
     lr_schedule  (step, steps) -> factor on each lr; steps is an estimate under minutes alone
     ema          a moving average of the weights; sampled from, saved beside them
     max_norm     of all gradients together; None for no limit
+    workers      threads that share each batch, one BLAS thread in each; see data_parallel.py
     sample       (model, rng) -> uint8, (N, H, W, 3) or one picture (H, W, 3); always the same rng
     *_every      steps between pictures, checkpoints, log lines
 
@@ -82,16 +87,19 @@ def train(
         if value is not None and not value > 0:
             raise ValueError(f"train: {name} is {value}, expected a number above 0")
     state = TrainingState(model, optimizers, ema, batches, rng)
-    training = _Training(state, run, loss, steps, minutes, lr_schedule, max_norm)
+    if workers > 1:
+        check_parallel(model)
+    training = _Training(state, run, loss, steps, minutes, lr_schedule, max_norm, workers)
     training.resume()
-    training.go_on(sample, sample_every, save_every, log_every)
+    with one_blas_thread() if workers > 1 else nullcontext():
+        training.go_on(sample, sample_every, save_every, log_every)
 
 
 class _Training:
     """The parts of the loop, and `place`: where to go on from, should a step not be completed."""
 
-    def __init__(self, state, run, loss, steps, minutes, lr_schedule, max_norm):
-        self.state, self.run, self.loss = state, run, loss
+    def __init__(self, state, run, loss, steps, minutes, lr_schedule, max_norm, workers):
+        self.state, self.run, self.loss, self.workers = state, run, loss, workers
         self.steps, self.minutes = steps, minutes
         self.lr_schedule = lr_schedule or (lambda step, steps: 1.0)
         self.max_norm = math.inf if max_norm is None else max_norm
@@ -162,6 +170,10 @@ class _Training:
     def loss_and_gradients(self, batch: Any) -> tuple[float, dict[str, Any]]:
         for optimizer in self.state.optimizers:
             optimizer.zero_grad()
+        if self.workers > 1:
+            return parallel_backward(
+                self.loss, self.state.model, batch, self.state.rng, self.workers
+            )
         result = self.loss(self.state.model, batch, self.state.rng)
         loss, extra = result if isinstance(result, tuple) else (result, {})
         loss.backward()

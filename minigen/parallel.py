@@ -1,0 +1,66 @@
+"""Work on several cores at once: one thread for each part of a batch, one BLAS thread inside each.
+
+NumPy lets go of the interpreter's lock inside its loops and products, so threads that each work through a part of the
+batch use all cores, also for what BLAS does not do: elementwise ops, sums, copies. Two layers of threads would fight for
+the cores, so BLAS is held to one thread meanwhile.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from contextvars import copy_context
+from functools import cache
+from typing import Any, TypeVar
+
+from threadpoolctl import threadpool_limits
+
+T = TypeVar("T")
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def one_blas_thread() -> AbstractContextManager[Any]:
+    """Inside the block, BLAS works in the thread that calls it."""
+    return threadpool_limits(limits=1, user_api="blas")
+
+
+def parallel_map(function: Callable[..., T], *arguments: Iterable[Any]) -> list[T]:
+    """[function(*each) for each in zip(*arguments)], each in a thread of its own, with this thread's context
+    (no_grad, the choice of kernels). To be called inside `one_blas_thread()`.
+
+    Raises: the first error of the threads, when all of them are done.
+    """
+    calls = list(zip(*arguments, strict=True))
+    futures = [_threads(len(calls)).submit(copy_context().run, function, *each) for each in calls]
+    errors = [error for future in futures if (error := future.exception())]
+    if errors:
+        raise errors[0]
+    return [future.result() for future in futures]
+
+
+@cache
+def _threads(n: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(n, thread_name_prefix="minigen")
+
+
+def split(batch: Any, parts: int) -> list[Any]:
+    """A batch as up to `parts` batches of nearly equal size, in order. A tuple is split in each of its members.
+
+    >>> split(([1, 2, 3], "abc"), 2)
+    [([1, 2], 'ab'), ([3], 'c')]
+    """
+    if isinstance(batch, tuple):
+        return list(zip(*(split(member, parts) for member in batch)))
+    size: int = len(batch)
+    parts = max(1, min(parts, size))
+    edges = [-(-size * i // parts) for i in range(parts + 1)]
+    return [batch[first:last] for first, last in zip(edges, edges[1:])]
+
+
+def size_of(batch: Any) -> int:
+    """Pictures in a batch: the length of its first member where it is a tuple."""
+    return len(batch[0] if isinstance(batch, tuple) else batch)
