@@ -41,7 +41,7 @@ from minigen.samplers.frames import (
     in_sigma,
     on_arrays,
 )
-from minigen.samplers.guidance import batched_guidance, classifier_free_guidance
+from minigen.samplers.guidance import batched_guidance, classifier_free_guidance, guided_model
 from minigen.samplers.heun import heun
 from minigen.schedules import (
     SIGMA_MAX,
@@ -76,6 +76,7 @@ __all__ = [
     "dpmpp_2m",
     "euler",
     "flow_euler",
+    "guided_model",
     "heun",
     "in_alpha_bar",
     "in_flow",
@@ -136,8 +137,8 @@ def sample_ddpm(
 ) -> Array:
     """Data from a DDPM network, with any sampler; it is asked about times of its training only.
 
-    predict     (xt, t) -> prediction, for xt = sqrt(alpha_bars[t]) x0 + sqrt(1 - alpha_bars[t]) eps;
-                t is one integer for the batch
+    predict     (xt, t) -> prediction, for xt = a x0 + b eps with a = sqrt(alpha_bars[t]) and
+                b = sqrt(1 - alpha_bars[t]); t is one integer for the batch
     noise       (N, ...), standard normal
     alpha_bars  (T + 1,), of the network's training
     clip        keep x0_hat within [-clip, clip]: 1.0 for pictures

@@ -9,9 +9,11 @@ weights, scale and 1 - scale, sum to 1, so the formula means the same for veloci
 at a given xt each of them is an affine function of the others.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from minigen.backend import Array, array_module
+from minigen.samplers.frames import on_arrays
 
 Prediction = Callable[[Array, float], Array]  # (xt, level) -> velocity, noise, x0 ...
 
@@ -52,3 +54,31 @@ def batched_guidance(conditional: Prediction, both: Prediction, scale: float) ->
         return y[N:] + scale * (y[:N] - y[N:])  # eq. 6
 
     return guided
+
+
+def guided_model(
+    model: Callable[..., Any],
+    conditions: Mapping[str, Array],
+    null_conditions: Mapping[str, Array] | None = None,
+    scale: float = 1.0,
+) -> Prediction:
+    """The same for a model on Tensors whose conditions are arrays: it joins the two halves.
+
+    model            (Tensor (N, ...), times (N,), **conditions) -> Tensor
+    conditions       arrays with a row for each picture
+    null_conditions  the same arrays with nothing in them; needed at any scale but 1
+
+    Raises: ValueError where null_conditions are needed and missing.
+    """
+    conditional = on_arrays(model, **conditions)
+    if scale == 1:
+        return conditional
+    if null_conditions is None or set(null_conditions) != set(conditions):
+        raise ValueError(
+            f"guided_model: scale is {scale}, expected null_conditions for {sorted(conditions)}"
+        )
+    both = {
+        name: array_module(c).concatenate([c, null_conditions[name]])
+        for name, c in conditions.items()
+    }
+    return batched_guidance(conditional, on_arrays(model, **both), scale)

@@ -1,0 +1,100 @@
+"""Flow matching on straight lines: learn the velocity that carries noise to data.
+
+Lipman, Chen, Ben-Hamu, Nickel, Le, Flow Matching for Generative Modeling, 2022, arXiv 2210.02747;
+Liu, Gong, Liu, Flow Straight and Fast (rectified flow), 2022, arXiv 2209.03003;
+Esser et al., Scaling Rectified Flow Transformers (Stable Diffusion 3), 2024, arXiv 2403.03206.
+
+The idea: draw a straight line from every picture to a noise. Many lines cross at a point (xt, t);
+the mean of their directions there is a velocity field, and least squares learns it. Its flow
+carries the standard normal distribution to that of the pictures.
+
+    z_t = (1 - t) x0 + t eps                                                 2403.03206 (13)
+    L   = E |v(z_t, t) - (eps - x0)|^2,   x0 ~ data, eps ~ N(0, I)           2210.02747 (23)
+    t   = 1 / (1 + exp(-u)),   u ~ N(mean, std^2)                            2403.03206 (19)
+    t'  = shift t / (1 + (shift - 1) t), for sampling                        2403.03206 (23)
+
+Shapes: x0, eps, xt and the velocity (N, ...), t (N,).
+
+Differs from the papers in: t = 0 is data and t = 1 noise in all formulas, as in 2403.03206; the
+other two run the other way. The sigma_min of 2210.02747 is 0. Training on pairs that the flow
+itself has made ("reflow", 2209.03003) is left out.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minigen.autograd import Tensor
+from minigen.backend import Array, array_module, move
+from minigen.samplers import guided_model, sample_flow
+from minigen.samplers.frames import Callback
+from minigen.schedules import logit_normal_times, noise_like
+
+Model = Callable[..., Tensor]  # (xt (N, ...), t (N,), **conditions) -> velocity (N, ...)
+
+
+@dataclass(frozen=True)
+class FlowMatchingConfig:
+    """How to train and how to sample."""
+
+    time_mean: float = 0.0  # of logit(t) in training; above 0: more often near the noise
+    time_std: float = 1.0  # of logit(t) in training
+    shift: float = 1.0  # of the sampling times towards the noise; sqrt(pixels / pixels it is 1 for)
+
+
+def loss(
+    model: Model,
+    x0: Array,
+    rng: np.random.Generator,
+    config: FlowMatchingConfig = FlowMatchingConfig(),
+    **conditions: Any,
+) -> Tensor:
+    """The mean squared error of the velocity, at one random time for each picture.
+
+    conditions  handed to the model; to train for guidance, the caller empties some of them
+
+    Shapes: x0 (N, ...), an array -> a scalar Tensor.
+    Raises: ValueError where the model returns another shape.
+    """
+    xp = array_module(x0)
+    t = logit_normal_times(len(x0), rng, config.time_mean, config.time_std)  # 2403.03206, eq. 19
+    t = xp.asarray(t.astype(x0.dtype))  # (N,)
+    eps = noise_like(x0, rng)
+    share = t.reshape(-1, *[1] * (x0.ndim - 1))  # (N,) -> (N, 1, ..., 1)
+    xt = (1 - share) * x0 + share * eps  # 2403.03206, eq. 13
+    velocity = model(Tensor(xt), t, **conditions)
+    if velocity.shape != x0.shape:
+        raise ValueError(f"flow_matching: the model returned {velocity.shape}, x0 is {x0.shape}")
+    return ((velocity - (eps - x0)) ** 2).mean()  # 2210.02747, eq. 23
+
+
+def sample(
+    model: Model,
+    n: int,
+    rng: np.random.Generator,
+    shape: tuple[int, ...],
+    config: FlowMatchingConfig = FlowMatchingConfig(),
+    *,
+    sampler: str = "flow_euler",
+    steps: int = 30,
+    conditions: Mapping[str, Array] | None = None,
+    null_conditions: Mapping[str, Array] | None = None,
+    guidance_scale: float = 1.0,
+    device: str = "cpu",
+    callback: Callback | None = None,
+) -> Array:
+    """Draw `n` new pictures.
+
+    shape            of one picture
+    sampler, steps   see minigen.samplers
+    conditions       arrays with n rows, handed to the model
+    null_conditions  the same emptied, for guidance_scale other than 1
+    device           where the model is; the noise is drawn on the host
+
+    Shapes: -> (n, *shape), float32.
+    """
+    noise = move(rng.standard_normal((n, *shape)).astype(np.float32), device)  # x at t = 1
+    velocity = guided_model(model, conditions or {}, null_conditions, guidance_scale)
+    return sample_flow(velocity, noise, sampler, steps, config.shift, rng, callback=callback)
