@@ -6,10 +6,11 @@
     optimizer.step()
     optimizer.zero_grad()
 
-An optimiser takes parameters, or (name, parameter) pairs, whose names then stand in its state. It works in place: a step
-allocates nothing of a parameter's size (Muon: its matrix products), and a parameter that moved to another device is followed
-there. `lr` may be set before each step. Hyperparameters are the caller's: `state_dict` holds the buffers, the number of steps and
-the learning rate, with which the next step is the same bit for bit.
+An optimiser takes parameters, or (name, parameter) pairs, whose names then stand in its state. It
+works in place: a step allocates nothing of a parameter's size (Muon: its matrix products), and a
+parameter that moved to another device is followed there. `lr` may be set before each step.
+Hyperparameters are the caller's: `state_dict` holds the buffers, the number of steps and the
+learning rate, with which the next step is the same bit for bit.
 """
 
 import math
@@ -30,8 +31,8 @@ def _named(parameters: Parameters, what: str) -> dict[str, Tensor]:
     pairs = [p if isinstance(p, tuple) else (str(i), p) for i, p in enumerate(parameters)]
     if not pairs:
         raise ValueError(f"{what}: got no parameters")
-    seen: set[int] = set()
-    return {name: p for name, p in pairs if not (id(p) in seen or seen.add(id(p)))}
+    first = {id(p): name for name, p in reversed(pairs)}  # a tied one goes by its first name
+    return {name: p for name, p in pairs if first[id(p)] == name}
 
 
 class _Scratch:
@@ -41,17 +42,14 @@ class _Scratch:
         self.memory: Array = np.empty(0, np.float32)
 
     def like(self, a: Array) -> Array:
-        if (
-            type(self.memory) is not type(a)
-            or self.memory.dtype != a.dtype
-            or self.memory.size < a.size
-        ):
+        m = self.memory
+        if type(m) is not type(a) or m.dtype != a.dtype or m.size < a.size:
             self.memory = array_module(a).empty(a.size, a.dtype)
         return self.memory[: a.size].reshape(a.shape)
 
 
 class Optimizer:
-    """What all optimisers share: the parameters, the buffers of `slots` for each, and their state."""
+    """What all optimisers share: parameters, the buffers of `slots` for each, and the state."""
 
     slots: tuple[str, ...] = ()
 
@@ -86,7 +84,9 @@ class Optimizer:
             p.grad = None
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """ "{name}.{slot}" -> a copy of the buffer, and "steps", "lr" as 0-d arrays: all that a bit-for-bit resume needs."""
+        """ "{name}.{slot}" -> a copy of the buffer, and "steps", "lr" as 0-d arrays: all that a
+        bit-for-bit resume needs.
+        """
         state = {"steps": np.array(self.steps, np.int64), "lr": np.array(self.lr, np.float64)}
         for name, own in self.buffers.items():
             state |= {f"{name}.{slot}": np.array(move(a, "cpu")) for slot, a in own.items()}
@@ -119,12 +119,12 @@ def _compare(what: str, state: dict[str, np.ndarray], own: dict[str, np.ndarray]
 class SGD(Optimizer):
     """Gradient descent with momentum.
 
-        g = g + weight_decay p;  b = momentum b + g (the first b is g);  p = p - lr (g + momentum b if nesterov else b)
+        g = g + weight_decay p
+        b = momentum b + g, from b = 0
+        p = p - lr (g + momentum b if nesterov else b)
 
     Source: Sutskever et al., 2013, in the form of torch.optim.SGD.
     """
-
-    slots = ("momentum",)
 
     def __init__(
         self,
@@ -149,18 +149,19 @@ class SGD(Optimizer):
             b *= self.momentum
             b += step
             if self.nesterov:
-                step += self.momentum * b
-            else:
-                step[...] = b
+                step *= self.lr
+                p -= step
+            xp.multiply(b, self.momentum if self.nesterov else 1.0, out=step)
         step *= self.lr
         p -= step
 
 
 class Adam(Optimizer):
-    """Steps of about lr in each coordinate: the mean of the gradient over the root of its mean square.
+    """Steps of about lr in each coordinate: the gradient's mean over the root of its mean square.
 
-        m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
-        p = p - lr m_hat / (sqrt(v_hat) + eps),  m_hat = m / (1 - beta1^steps),  v_hat = v / (1 - beta2^steps)
+        m = beta1 m + (1 - beta1) g,      m_hat = m / (1 - beta1^steps)
+        v = beta2 v + (1 - beta2) g^2,    v_hat = v / (1 - beta2^steps)
+        p = p - lr m_hat / (sqrt(v_hat) + eps)
 
     `weight_decay` is added to the gradient (g + weight_decay p); see AdamW for decay apart from it.
     Source: Kingma and Ba, 2015, algorithm 1, arXiv 1412.6980.
@@ -200,7 +201,8 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with the decay p = p - lr weight_decay p apart from the gradient, so that it is not divided by its size.
+    """Adam with the decay p = p - lr weight_decay p apart from the gradient, so that it is not
+    divided by its size.
 
     Source: Loshchilov and Hutter, 2019, algorithm 2, arXiv 1711.05101.
     """
@@ -212,18 +214,20 @@ class AdamW(Adam):
 
 
 class Muon(Optimizer):
-    """Momentum whose every step is made orthogonal: all directions of a weight matrix move by the same amount.
+    """Momentum with every step made orthogonal: all directions of a matrix move by the same amount.
 
         b = momentum b + (1 - momentum) g
-        u = orthogonalise((1 - momentum) g + momentum b if nesterov else b)        about U V^T of its SVD
+        u = orthogonalise((1 - momentum) g + momentum b if nesterov else b)
         p = (1 - lr weight_decay) p - lr sqrt(max(1, n_out / n_in)) u
 
-    For the weights of hidden layers, seen as matrices (n_in, n_out): Linear as it is, Conv2d (KH, KW, C, O) as (KH KW C, O).
-    The factor is that of the source, max(1, rows / columns)^0.5, whose matrices are (n_out, n_in), ours transposed. Biases, norms,
-    embeddings, the first and the last layer are for AdamW: see `split_matrices`.
+    For the weights of hidden layers, seen as matrices (n_in, n_out): Linear as it is, Conv2d (KH,
+    KW, C, O) as (KH KW C, O). The factor is that of the source, max(1, rows / columns)^0.5, whose
+    matrices are (n_out, n_in), ours transposed. Biases, norms, embeddings, the first and the last
+    layer are for AdamW: see `split_matrices`.
 
     Raises: ValueError for a parameter with fewer than 2 axes.
-    Source: Jordan et al., Muon: An optimizer for hidden layers in neural networks, 2024, kellerjordan.github.io/posts/muon.
+    Source: Jordan et al., Muon: An optimizer for hidden layers in neural networks, 2024,
+    kellerjordan.github.io/posts/muon.
     """
 
     slots = ("momentum",)
@@ -263,12 +267,14 @@ class Muon(Optimizer):
 
 
 def orthogonalise(x: Array, steps: int = 5, eps: float = 1e-7) -> Array:
-    """About U V^T for x = U S V^T: five Newton-Schulz steps bring every singular value near 1 (0.7 ... 1.2).
+    """About U V^T for x = U S V^T: Newton-Schulz steps that bring every singular value near 1.
 
-        x = x / |x|;   then   a = x x^T,   x = 3.4445 x - 4.7750 a x + 2.0315 a a x
+        x = x / |x|;   five times:  x = p x  with  a = x x^T,  p = 3.4445 - 4.7750 a + 2.0315 a a
 
-    A step maps each singular value s to 3.4445 s - 4.7750 s^3 + 2.0315 s^5: steep at 0, and never far from 1 once there.
-    With more rows than columns the transpose is taken, so that a is the smaller of the two Gram matrices.
+    A step maps each singular value s to 3.4445 s - 4.7750 s^3 + 2.0315 s^5, which is steep at 0 and
+    stays between 0.68 and 1.21 from there on. As p x has the Gram matrix p a p, only the small
+    matrices a and q = p ... p are iterated, and x is multiplied once, at the end. Of a matrix with
+    more rows than columns the transpose is taken, so that a is the smaller of its Gram matrices.
 
     Shapes: (rows, columns) -> the same, a new array.
     Source: Jordan et al., 2024, as for Muon.
@@ -276,15 +282,15 @@ def orthogonalise(x: Array, steps: int = 5, eps: float = 1e-7) -> Array:
     if x.shape[0] > x.shape[1]:
         return orthogonalise(x.T, steps, eps).T
     x = x / (float(array_module(x).linalg.norm(x)) + eps)
+    a, q = x @ x.T, None  # (rows, rows)
     for _ in range(steps):
-        a = x @ x.T
-        b = a @ a
-        b *= 2.0315
-        a *= -4.7750
-        b += a
-        b.flat[:: len(b) + 1] += 3.4445  # the diagonal
-        x = b @ x
-    return x
+        p = a @ a
+        p *= 2.0315
+        p -= 4.7750 * a
+        p.flat[:: len(p) + 1] += 3.4445  # the diagonal
+        a = p @ a @ p
+        q = p if q is None else p @ q
+    return q @ x
 
 
 def split_matrices(
@@ -292,11 +298,12 @@ def split_matrices(
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """(weight matrices of hidden layers, all the rest): the first for Muon, the second for AdamW.
 
-    `exclude` names what is no hidden layer though it has two axes: a parameter goes to the rest if any part of its dotted name
-    stands there. Of a UNet these are "input", "output" and "positions".
+    `exclude` names what is no hidden layer though it has two axes: a parameter goes to the rest if
+    any part of its dotted name stands there. Of a UNet these are "input", "output" and "positions".
     """
     outside = set(exclude)
-    matrices, rest = {}, {}
+    matrices: dict[str, Tensor] = {}
+    rest: dict[str, Tensor] = {}
     for name, p in named_parameters:
         hidden = p.ndim >= 2 and not outside & set(name.split("."))
         (matrices if hidden else rest)[name] = p
@@ -304,17 +311,18 @@ def split_matrices(
 
 
 def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
-    """Shorten all gradients by one factor so that their joint length is at most `max_norm`; returns the length before.
+    """Shorten all gradients by one factor so that their joint length is at most `max_norm`; returns
+    the length before.
 
-    norm = sqrt(sum over parameters of |g|^2). Where it is not finite the gradients stay as they are, for the caller to see.
+    norm = sqrt(sum over parameters of |g|^2). Where it is not finite the gradients stay as they
+    are, for the caller to see.
     Source: Pascanu, Mikolov and Bengio, 2013, algorithm 1, arXiv 1211.5063.
     """
-    held = [p for p in parameters if p.grad is not None]
-    squares = (array_module(p.grad.data).vdot(p.grad.data, p.grad.data) for p in held)
-    norm = math.sqrt(sum(float(square) for square in squares))
+    gradients = [(p, p.grad.data) for p in parameters if p.grad is not None]
+    norm = math.sqrt(sum(float(array_module(g).vdot(g, g)) for _, g in gradients))
     if math.isfinite(norm) and norm > max_norm:
-        for p in held:  # a new array: two gradients may share one
-            p.grad = Tensor(p.grad.data * (max_norm / norm))
+        for p, g in gradients:  # a new array: two gradients may share one
+            p.grad = Tensor(g * (max_norm / norm))
     return norm
 
 
@@ -323,8 +331,10 @@ class EMA:
 
         n = n + 1;  d = min(decay, (1 + n) / (10 + n));  average = d average + (1 - d) p
 
-    The second bound lets the average follow fast while the model is young. Takes a Module, or parameters as optimisers do.
-    Source: Ho et al., 2020, appendix B, arXiv 2006.11239; the warm-up is that of tf.train.ExponentialMovingAverage.
+    The second bound lets the average follow fast while the model is young. Takes a Module, or
+    parameters as optimisers do.
+    Source: Ho et al., 2020, appendix B, arXiv 2006.11239; the warm-up is that of
+    tf.train.ExponentialMovingAverage.
     """
 
     def __init__(self, model: Any, decay: float = 0.999):
@@ -370,7 +380,9 @@ class EMA:
         return {"updates": np.array(self.updates, np.int64), **averages}
 
     def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
-        """Take over what `state_dict` gave. Raises: ValueError where names or shapes differ; nothing is changed then."""
+        """Take over what `state_dict` gave. Raises: ValueError where names or shapes differ;
+        nothing is changed then.
+        """
         _compare("EMA", state, self.state_dict())
         self.updates = int(state["updates"])
         for name, a in self.averages.items():

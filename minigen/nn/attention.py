@@ -11,11 +11,13 @@ from minigen.ops import scaled_dot_product_attention
 
 
 class MultiHeadAttention(Module):
-    """out(concat over heads of softmax(q k^T / sqrt(DH)) v), q from x, k and v from the context, or from x without one.
+    """out(concat over heads of softmax(q k^T / sqrt(DH)) v), q from x, k and v from the context, or
+    from x without one.
 
     x             (N, L, D) with D = width, DH = D / heads
     context       (N, S, context_width); None: x itself (self-attention)
-    mask          bool, True = may be looked at: (N, S), the same for every query, or 4 axes that broadcast to (N, A, L, S)
+    mask          bool, True = may be looked at: (N, S), the same for every query, or 4 axes that
+                  broadcast to (N, A, L, S)
     is_causal     a position looks only at itself and those before
 
     Shapes: -> (N, L, D).

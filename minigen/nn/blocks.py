@@ -15,13 +15,15 @@ from minigen.ops import group_norm, layer_norm, silu
 
 
 class AdaLN(Module):
-    """An adaptive norm: y = norm(x) * (1 + scale) + shift, scale and shift linear in an embedding and 0 at the start.
+    """An adaptive norm: y = norm(x) * (1 + scale) + shift, scale and shift linear in an embedding
+    and 0 at the start.
 
-    With `num_groups` the norm is the group norm of a picture (AdaGN), without it the layer norm over the last axis.
+    With `num_groups` the norm is the group norm of a picture (AdaGN), without it the layer norm
+    over the last axis.
 
     Shapes: x (N, ..., width), embedding (N, embedding_width) -> as x.
-    Source: Peebles and Xie, 2023, section 3.2, arXiv 2212.09748; with groups Dhariwal and Nichol, 2021, section 3, arXiv
-    2105.05233.
+    Source: Peebles and Xie, 2023, section 3.2, arXiv 2212.09748; with groups Dhariwal and Nichol,
+    2021, section 3, arXiv 2105.05233.
     """
 
     def __init__(
@@ -47,13 +49,15 @@ class AdaLN(Module):
 
 
 class ResBlock(Module):
-    """x -> skip(x) + conv(silu(AdaGN(conv(silu(norm(x))), embedding))): two 3x3 convolutions and a shortcut.
+    """x -> skip(x) + conv(silu(AdaGN(conv(silu(norm(x))), embedding))): two 3x3 convolutions and a
+    shortcut.
 
-    The second convolution starts at 0, so the block starts as its skip: the identity, or a 1x1 convolution where the number
-    of channels changes.
+    The second convolution starts at 0, so the block starts as its skip: the identity, or a 1x1
+    convolution where the number of channels changes.
 
-    Shapes: x (N, H, W, in_channels), embedding (N, embedding_width) -> (N, H, W, out_channels). `embedding_width` None: a
-    plain norm stands in the place of AdaGN. The embedding comes already through its own silu, once for all blocks.
+    Shapes: x (N, H, W, in_channels), embedding (N, embedding_width) -> (N, H, W, out_channels).
+    `embedding_width` None: a plain norm stands in the place of AdaGN. The embedding comes already
+    through its own silu, once for all blocks.
     Source: Dhariwal and Nichol, 2021, section 3, arXiv 2105.05233.
     """
 
@@ -68,7 +72,7 @@ class ResBlock(Module):
         rng: np.random.Generator,
     ):
         self.norm1 = GroupNorm(num_groups, in_channels)
-        self.conv1 = Conv2d(in_channels, out_channels, 3, padding=1, rng=rng)
+        self.conv1 = Conv2d(in_channels, out_channels, 3, padding=1, bias=False, rng=rng)
         self.norm2: Module
         if embedding_width is None:
             self.norm2 = GroupNorm(num_groups, out_channels)

@@ -22,8 +22,8 @@ def _filter(
 class Conv2d(Module):
     """A filter slid over the picture: ops.conv2d plus a bias for each output channel.
 
-    Shapes: x (N, H, W, C) -> (N, OH, OW, O) with OH = floor((H + 2 padding - KH) / stride) + 1; weight (KH, KW, C, O).
-    Weights start with variance 1 / (KH KW C), the bias with 0.
+    Shapes: x (N, H, W, C) -> (N, OH, OW, O) with OH = floor((H + 2 padding - KH) / stride) + 1;
+    weight (KH, KW, C, O). Weights start with variance 1 / (KH KW C), the bias with 0.
     """
 
     def __init__(
@@ -49,8 +49,9 @@ class Conv2d(Module):
 class ConvTranspose2d(Module):
     """Each pixel spread over a patch of a larger picture: ops.conv_transpose2d plus a bias.
 
-    Shapes: x (N, H, W, C) -> (N, OH, OW, O) with OH = (H-1) stride - 2 padding + KH + output_padding; weight (KH, KW, C, O).
-    Weights start with variance 1 / (KH KW C), the bias with 0.
+    Shapes: x (N, H, W, C) -> (N, OH, OW, O) with OH = (H-1) stride - 2 padding + KH +
+    output_padding; weight (KH, KW, C, O). Weights start with variance 1 / (KH KW C), the bias with
+    0.
     """
 
     def __init__(

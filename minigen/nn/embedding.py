@@ -15,8 +15,8 @@ from minigen.ops import take
 class Embedding(Module):
     """A table with a learned row for each index.
 
-    Shapes: indices, integers of any shape (...) -> (..., embedding_dim); weight (num_embeddings, embedding_dim).
-    Rows start with variance 1.
+    Shapes: indices, integers of any shape (...) -> (..., embedding_dim); weight (num_embeddings,
+    embedding_dim). Rows start with variance 1.
     Raises: IndexError for an index outside 0 ... num_embeddings - 1.
     """
 
@@ -34,12 +34,14 @@ class Embedding(Module):
 
 
 def timestep_embedding(t: Any, width: int, max_period: float = 10000.0) -> Tensor:
-    """Sinusoids of t: cos(t f_i) beside sin(t f_i) with f_i = max_period^(-i / (width / 2)), i = 0 ... width/2 - 1.
+    """Sinusoids of t: cos(t f_i) beside sin(t f_i) with f_i = max_period^(-i / (width / 2)), i = 0
+    ... width/2 - 1.
 
     Fast ones tell near moments apart, slow ones far moments. No gradient flows to t.
     Shapes: t (N,) -> (N, width), width even.
     Units: t as in DDPM, about 0 ... 1000: for a time in [0, 1] multiply it by 1000 first.
-    Source: Vaswani et al., 2017, section 3.5, arXiv 1706.03762; cosine first as in Ho et al., 2020, arXiv 2006.11239.
+    Source: Vaswani et al., 2017, section 3.5, arXiv 1706.03762; cosine first as in Ho et al., 2020,
+    arXiv 2006.11239.
     """
     if width % 2:
         raise ValueError(f"timestep_embedding: width is {width}, expected an even number")

@@ -1,10 +1,11 @@
 """Initial weights: each function says which variance it keeps.
 
-With n_in inputs of mean square q summed by weights of variance s^2, an output has variance n_in s^2 q. So s^2 = 1 / n_in
-passes a signal on at its size, and a deep network starts with signals that neither die out nor explode.
+With n_in inputs of mean square q summed by weights of variance s^2, an output has variance n_in s^2
+q. So s^2 = 1 / n_in passes a signal on at its size, and a deep network starts with signals that
+neither die out nor explode.
 
-Shapes: the last axis of a weight is its outputs, all axes before are its inputs: Linear (in, out), Conv2d (KH, KW, C, O).
-Arrays are float32, drawn in float64 and rounded.
+Shapes: the last axis of a weight is its outputs, all axes before are its inputs: Linear (in, out),
+Conv2d (KH, KW, C, O). Arrays are float32, drawn in float64 and rounded.
 """
 
 import math
@@ -18,7 +19,8 @@ M = TypeVar("M", bound=Module)
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
-    """(inputs that one output sums, outputs that one input reaches): of (KH, KW, C, O) these are KH KW C and KH KW O.
+    """(inputs that one output sums, outputs that one input reaches): of (KH, KW, C, O) these are KH
+    KW C and KH KW O.
 
     >>> fans((3, 3, 16, 32))
     (144, 288)
@@ -30,7 +32,9 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def normal(shape: tuple[int, ...], std: float, *, rng: np.random.Generator) -> np.ndarray:
-    """Variance std^2: for embeddings, which are looked up and not summed, so no variance is to be kept."""
+    """Variance std^2: for embeddings, which are looked up and not summed, so no variance is to be
+    kept.
+    """
     return (std * rng.standard_normal(shape)).astype(np.float32)
 
 
@@ -51,8 +55,8 @@ def he_normal(shape: tuple[int, ...], *, rng: np.random.Generator) -> np.ndarray
 
 
 def xavier_uniform(shape: tuple[int, ...], *, rng: np.random.Generator) -> np.ndarray:
-    """Variance 2 / (n_in + n_out), uniform: between keeping the variance of signals (1 / n_in) and that of gradients
-    (1 / n_out); it keeps both where n_in = n_out.
+    """Variance 2 / (n_in + n_out), uniform: between keeping the variance of signals (1 / n_in) and
+    that of gradients (1 / n_out); it keeps both where n_in = n_out.
 
     Source: Glorot and Bengio, 2010, equation 16.
     """
@@ -61,8 +65,8 @@ def xavier_uniform(shape: tuple[int, ...], *, rng: np.random.Generator) -> np.nd
 
 
 def orthogonal(shape: tuple[int, ...], *, rng: np.random.Generator) -> np.ndarray:
-    """Orthonormal columns or rows, whichever are fewer, of the (n_in, outputs) matrix. A layer with outputs >= n_in keeps
-    the length of every input exactly.
+    """Orthonormal columns or rows, whichever are fewer, of the (n_in, outputs) matrix. A layer with
+    outputs >= n_in keeps the length of every input exactly.
 
     Source: Saxe, McClelland and Ganguli, 2014, arXiv 1312.6120.
     """
@@ -73,8 +77,8 @@ def orthogonal(shape: tuple[int, ...], *, rng: np.random.Generator) -> np.ndarra
 
 
 def zeroed(module: M) -> M:
-    """The module with all its parameters 0: for the last layer of a residual branch, which then starts as nothing, and
-    the block as its skip.
+    """The module with all its parameters 0: for the last layer of a residual branch, which then
+    starts as nothing, and the block as its skip.
 
     Source: Goyal et al., 2017, section 5.1, arXiv 1706.02677.
     """

@@ -12,8 +12,8 @@ from minigen.nn.module import Module, Parameter
 class Linear(Module):
     """y = x @ weight + bias over the last axis.
 
-    Shapes: x (..., in_features) -> (..., out_features); weight (in_features, out_features), PyTorch's transposed.
-    Weights start with variance 1 / in_features, the bias with 0.
+    Shapes: x (..., in_features) -> (..., out_features); weight (in_features, out_features),
+    PyTorch's transposed. Weights start with variance 1 / in_features, the bias with 0.
     """
 
     def __init__(

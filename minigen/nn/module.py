@@ -8,9 +8,10 @@
         def forward(self, x):
             return x * self.scale + self.shift
 
-What a Module owns is what stands in its attributes: a `Parameter` is trained, a `Buffer` is kept but not trained, a
-`numpy.random.Generator` is where it draws from, a `Module` is a part. Nothing is registered, and no `super().__init__()`
-is needed. Names are the paths to them: `down.0.conv1.weight`.
+What a Module owns is what stands in its attributes: a `Parameter` is trained, a `Buffer` is kept
+but not trained, a `numpy.random.Generator` is where it draws from, a `Module` is a part. Nothing is
+registered, and no `super().__init__()` is needed. Names are the paths to them:
+`down.0.conv1.weight`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -23,8 +24,9 @@ from minigen.backend import array_module, move
 
 
 class Parameter(Tensor):
-    """A Tensor that training changes. Its identity stays the same for life: moving, converting and loading replace or
-    overwrite `.data`, so optimisers, EMAs and tied layers keep pointing at it."""
+    """A Tensor that training changes. Its identity stays the same for life: moving, converting and
+    loading replace or overwrite `.data`, so optimisers, EMAs and tied layers keep pointing at
+    it."""
 
     __slots__ = ()
 
@@ -33,7 +35,9 @@ class Parameter(Tensor):
 
 
 class Buffer(Tensor):
-    """A Tensor that belongs to a module and to its state, but is not trained: running statistics, fixed tables."""
+    """A Tensor that belongs to a module and to its state, but is not trained: running statistics,
+    fixed tables.
+    """
 
     __slots__ = ()
 
@@ -52,7 +56,7 @@ class Module:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.forward(*args, **kwargs)
 
-    # ------------------------------------------------------------------------------------------------ what is inside
+    # ------------------------------------------------------------------------------- what is inside
 
     def named_children(self) -> Iterator[tuple[str, "Module"]]:
         """The direct parts, in the order in which they were assigned."""
@@ -61,7 +65,9 @@ class Module:
                 yield name, value
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, "Module"]]:
-        """This module (under the name `prefix`) and every part of it, parts of parts included; each once."""
+        """This module (under the name `prefix`) and every part of it, parts of parts included; each
+        once.
+        """
         seen: set[int] = set()
         stack = [(prefix, self)]
         while stack:
@@ -80,7 +86,9 @@ class Module:
         return (module for _, module in self.named_modules())
 
     def _named(self, kind: type) -> Iterator[tuple[str, Any]]:
-        """Every attribute of type `kind` in here, each object once: a tied one under its first name."""
+        """Every attribute of type `kind` in here, each object once: a tied one under its first
+        name.
+        """
         seen: set[int] = set()
         for path, module in self.named_modules():
             for name, value in vars(module).items():
@@ -100,21 +108,25 @@ class Module:
         """(name, buffer)."""
         return self._named(Buffer)
 
-    # ---------------------------------------------------------------------------------------------------------- state
+    # ---------------------------------------------------------------------------------------- state
 
     def _named_state(self) -> dict[str, Tensor]:
         return dict(self.named_parameters()) | dict(self.named_buffers())
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Name -> a copy of the array on the CPU, of every parameter and buffer. Safetensors can store it as it is."""
+        """Name -> a copy of the array on the CPU, of every parameter and buffer. Safetensors can
+        store it as it is.
+        """
         return {name: np.array(tensor.numpy()) for name, tensor in self._named_state().items()}
 
     def load_state_dict(self, state: dict[str, np.ndarray], strict: bool = True) -> None:
-        """Overwrite parameters and buffers with arrays of the same names; each keeps its dtype and device.
+        """Overwrite parameters and buffers with arrays of the same names; each keeps its dtype and
+        device.
 
-        strict=False leaves what has no entry as it is and skips entries that nothing is called; shapes must agree always.
-        Raises: KeyError or ValueError, one message for all that is missing, unexpected or of another shape; nothing is
-        changed then.
+        strict=False leaves what has no entry as it is and skips entries that nothing is called;
+        shapes must agree always.
+        Raises: ValueError, one message for all that is missing, unexpected or of another shape;
+        nothing is changed then.
         """
         own = self._named_state()
         missing = [name for name in own if name not in state] if strict else []
@@ -127,31 +139,32 @@ class Module:
         faults = {"missing": missing, "unexpected": unexpected, "of another shape": reshaped}
         lines = [f"{fault}: {'; '.join(names)}" for fault, names in faults.items() if names]
         if lines:
-            kind = ValueError if reshaped else KeyError
-            raise kind(f"load_state_dict of {type(self).__name__}: " + ". ".join(lines))
+            raise ValueError(f"load_state_dict of {type(self).__name__}: " + ". ".join(lines))
         for name, tensor in own.items():
             if name in state:
                 tensor.data[...] = array_module(tensor.data).asarray(state[name], tensor.dtype)
 
     def rng_state(self) -> dict[str, dict[str, Any]]:
-        """Name -> state of every random generator in here (Dropout has one), made of what JSON can hold.
+        """Name -> state of every random generator in here (Dropout has one), made of what JSON can
+        hold.
 
-        It is not part of `state_dict`: weights are for everyone, the place in a random stream is for resuming a training.
+        It is not part of `state_dict`: weights are for everyone, the place in a random stream is
+        for resuming a training.
         """
         return {name: rng.bit_generator.state for name, rng in self._named(np.random.Generator)}
 
     def load_rng_state(self, state: dict[str, dict[str, Any]]) -> None:
         """Set every random generator in here to where `rng_state` was taken.
 
-        Raises: KeyError where the names differ.
+        Raises: ValueError where the names differ.
         """
         own = dict(self._named(np.random.Generator))
         if own.keys() != state.keys():
-            raise KeyError(f"load_rng_state: got {sorted(state)}, expected {sorted(own)}")
+            raise ValueError(f"load_rng_state: got {sorted(state)}, expected {sorted(own)}")
         for name, rng in own.items():
             rng.bit_generator.state = state[name]
 
-    # ----------------------------------------------------------------------------------------------- mode and place
+    # ------------------------------------------------------------------------------- mode and place
 
     def train(self, mode: bool = True) -> Self:
         """Training behaviour of Dropout and BatchNorm2d, here and in every part."""
@@ -160,19 +173,21 @@ class Module:
         return self
 
     def eval(self) -> Self:
-        """The behaviour for use: Dropout passes everything, BatchNorm2d takes its running statistics."""
+        """The behaviour for use: Dropout passes everything, BatchNorm2d takes its running
+        statistics.
+        """
         return self.train(False)
 
     def to(self, device: str) -> Self:
-        """Move every parameter and buffer to "cpu" or "gpu" in place: tied ones stay tied, optimisers follow.
-        Gradients are dropped."""
+        """Move every parameter and buffer to "cpu" or "gpu" in place: tied ones stay tied,
+        optimisers follow. Gradients are dropped."""
         for tensor in self._named_state().values():
             tensor.data, tensor.grad = move(tensor.data, device), None
         return self
 
     def astype(self, dtype: Any) -> Self:
-        """Convert every parameter and floating buffer to another float type in place, for example to check gradients in
-        float64. Gradients are dropped."""
+        """Convert every parameter and floating buffer to another float type in place, for example
+        to check gradients in float64. Gradients are dropped."""
         for tensor in self._named_state().values():
             if tensor.dtype.kind == "f":
                 tensor.data, tensor.grad = tensor.data.astype(dtype), None
@@ -208,7 +223,8 @@ class ModuleList(Module):
 class Sequential(ModuleList):
     """Modules in a row, each applied to what the one before returned.
 
-    A plain function from Tensor to Tensor may stand in the row too: Sequential(Linear(...), silu, Linear(...)).
+    A plain function from Tensor to Tensor may stand in the row too: Sequential(Linear(...), silu,
+    Linear(...)).
     """
 
     def __init__(self, *modules: Any):

@@ -1,4 +1,6 @@
-"""Normalising layers: an op of ops/norm.py with its learned scale (starting at 1) and shift (starting at 0)."""
+"""Normalising layers: an op of ops/norm.py with its learned scale (starting at 1) and shift
+(starting at 0).
+"""
 
 from typing import Any
 
@@ -46,7 +48,8 @@ class RMSNorm(Module):
 
 
 class GroupNorm(Module):
-    """Mean 0 and variance 1 over each picture's pixels and each group of channels, then scale and shift.
+    """Mean 0 and variance 1 over each picture's pixels and each group of channels, then scale and
+    shift.
 
     Shapes: x (N, H, W, num_channels) -> the same.
     Raises: ValueError where num_groups does not divide num_channels.
@@ -82,8 +85,8 @@ class InstanceNorm2d(Module):
 class BatchNorm2d(Module):
     """Mean 0 and variance 1 of each channel over the batch and its pixels, then scale and shift.
 
-    In training it takes the batch's statistics and moves the running ones by `momentum` towards them; in use (`eval`) it
-    takes the running ones.
+    In training it takes the batch's statistics and moves the running ones by `momentum` towards
+    them; in use (`eval`) it takes the running ones.
     Shapes: x (N, H, W, num_features) -> the same.
     Source: Ioffe and Szegedy, 2015, algorithms 1 and 2, arXiv 1502.03167.
     """

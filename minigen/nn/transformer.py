@@ -31,7 +31,8 @@ class FeedForward(Module):
 
 
 class TransformerBlock(Module):
-    """Residual branches with the norm inside ("pre-norm"), in this order, each only if the settings ask for it:
+    """Residual branches with the norm inside ("pre-norm"), in this order, each only if the settings
+    ask for it:
 
         x = x + attention(norm(x))              self_attention
         x = x + cross(norm(x), context)         context_width
@@ -39,7 +40,8 @@ class TransformerBlock(Module):
 
     Every branch ends in a layer that starts at 0, so the block starts as the identity.
 
-    Shapes: x (N, L, width), context (N, S, context_width) -> (N, L, width). Masks as in MultiHeadAttention.
+    Shapes: x (N, L, width), context (N, S, context_width) -> (N, L, width). Masks as in
+    MultiHeadAttention.
     Raises: ValueError for a context where none is read, or none where it is.
     Source: Xiong et al., 2020, figure 1b, arXiv 2002.04745.
     """

@@ -1,13 +1,17 @@
-"""The U-Net of diffusion models: down to small pictures with many channels, and up again beside its own steps.
+"""The U-Net of diffusion models: down to small pictures with many channels, and up again beside its
+own steps.
 
     x (N, H, W, in_channels) -> input -> level 0 -> down -> level 1 -> down -> ... -> middle
-    middle -> level ... (with the skips of its way down) -> up -> level 0 -> output (N, H, W, out_channels)
+    middle -> level ... (with the skips of its way down) -> up -> level 0 -> output (N, H, W,
+    out_channels)
 
-Time and class or text reach every ResBlock as one vector (AdaGN), a text's tokens the attention levels as a context.
+Time and class or text reach every ResBlock as one vector (AdaGN), a text's tokens the attention
+levels as a context.
 
-Source: Ho, Jain and Abbeel, 2020, appendix B, arXiv 2006.11239; Dhariwal and Nichol, 2021, section 3, arXiv 2105.05233;
-cross-attention Rombach et al., 2022, section 3.3, arXiv 2112.10752; resampling by space_to_depth and pixel_shuffle Shi et al.,
-2016, arXiv 1609.05158, and Saharia et al., 2022, appendix B, arXiv 2205.11487.
+Source: Ho, Jain and Abbeel, 2020, appendix B, arXiv 2006.11239; Dhariwal and Nichol, 2021, section
+3, arXiv 2105.05233; cross-attention Rombach et al., 2022, section 3.3, arXiv 2112.10752; resampling
+by space_to_depth and pixel_shuffle Shi et al., 2016, arXiv 1609.05158, and Saharia et al., 2022,
+appendix B, arXiv 2205.11487.
 """
 
 from dataclasses import dataclass
@@ -47,20 +51,20 @@ class UNetConfig:
     dropout: float = 0.0
     positions: bool = True  # a learned vector for each pixel, added at the attention levels
     coordinates: bool = True  # two channels with x and y in [-1, 1] beside the input's
-    time_scale: float = (
-        1000.0  # t * time_scale is about 0 ... 1000: 1000 for t in [0, 1], 1 for DDPM's integers
-    )
+    time_scale: float = 1000.0  # makes t 0 ... 1000: 1000 for t in [0, 1], 1 for DDPM's integers
 
     def __post_init__(self) -> None:
+        levels = len(self.channels)
         for name in ("channels", "self_attention", "cross_attention"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON gives lists
-            if len(getattr(self, name)) != len(self.channels):
+            entries = tuple(getattr(self, name))  # JSON gives lists
+            object.__setattr__(self, name, entries)
+            if len(entries) != levels:
                 raise ValueError(
-                    f"UNetConfig: {name} has {len(getattr(self, name))} entries for {len(self.channels)} levels"
+                    f"UNetConfig: {name} has {len(entries)} entries, channels has {levels}"
                 )
-        if self.sample_size % 2 ** (len(self.channels) - 1):
+        if self.sample_size % 2 ** (levels - 1):
             raise ValueError(
-                f"UNetConfig: sample_size {self.sample_size} cannot be halved {len(self.channels) - 1} times"
+                f"UNetConfig: sample_size {self.sample_size} cannot be halved {levels - 1} times"
             )
 
 
@@ -130,7 +134,9 @@ class Stage(Module):
 
 
 class Down(Module):
-    """Half the size: the four pixels of each 2x2 square become one, (N, H, W, C) -> (N, H/2, W/2, O)."""
+    """Half the size: the four pixels of each 2x2 square become one, (N, H, W, C) -> (N, H/2, W/2,
+    O).
+    """
 
     def __init__(self, in_channels: int, out_channels: int, *, rng: np.random.Generator):
         self.linear = Linear(4 * in_channels, out_channels, rng=rng)
@@ -140,7 +146,7 @@ class Down(Module):
 
 
 class Up(Module):
-    """Twice the size: each pixel becomes the four of a 2x2 square, (N, H, W, C) -> (N, 2H, 2W, O)."""
+    """Twice the size: each pixel becomes a 2x2 square, (N, H, W, C) -> (N, 2H, 2W, O)."""
 
     def __init__(self, in_channels: int, out_channels: int, *, rng: np.random.Generator):
         self.linear = Linear(in_channels, 4 * out_channels, rng=rng)
@@ -150,12 +156,14 @@ class Up(Module):
 
 
 class UNet(Module):
-    """Predicts a picture from a noisy one, the time, and what is known about it. It starts by predicting 0.
+    """Predicts a picture from a noisy one, the time, and what is known about it. It starts by
+    predicting 0.
 
     x              (N, H, W, in_channels), H = W = sample_size
     t              (N,) the time, see UNetConfig.time_scale
     embedding      (N, embedding_width), added to the time's vector: a class, a pooled text
-    context        (N, S, context_width), read by the cross-attention; needed exactly where the config has a context_width
+    context        (N, S, context_width), read by the cross-attention; needed exactly where the
+                   config has a context_width
     context_mask   (N, S) bool, True = a token, False = padding
 
     Shapes: -> (N, H, W, out_channels).
@@ -165,8 +173,9 @@ class UNet(Module):
         self.config = config
         channels, width = config.channels, config.embedding_width
         attends, top = config.self_attention, len(channels) - 1
+        self.time_width = 2 * channels[0]  # of the sinusoids
         self.time = Sequential(
-            Linear(channels[0] * 2, width, rng=rng), silu, Linear(width, width, rng=rng)
+            Linear(self.time_width, width, rng=rng), silu, Linear(width, width, rng=rng)
         )
         extra = 2 if config.coordinates else 0
         self.input = Conv2d(config.in_channels + extra, channels[0], 3, padding=1, rng=rng)
@@ -195,12 +204,8 @@ class UNet(Module):
         self._check(x, context)
         e = self._embed(t, embedding, x.dtype)  # (N, embedding_width)
         down, up = iter(self.down), iter(self.up)
-        h, skips, levels, blocks = (
-            self.input(self._with_coordinates(x)),
-            [],
-            len(self.config.channels),
-            self.config.blocks,
-        )
+        levels, blocks = len(self.config.channels), self.config.blocks
+        h, skips = self.input(self._with_coordinates(x)), []
         for level in range(levels):
             for _ in range(blocks):
                 h = next(down)(h, e, context, context_mask)
@@ -216,9 +221,9 @@ class UNet(Module):
         return self.output(silu(self.norm(h)))
 
     def _embed(self, t: Any, embedding: Any, dtype: Any) -> Tensor:
-        t = t.data if isinstance(t, Tensor) else t
-        t = array_module(t).asarray(t, dtype) * self.config.time_scale
-        e = self.time(timestep_embedding(t, self.time[0].weight.shape[0]))
+        xp = array_module(self.input.weight.data)
+        t = xp.asarray(t.data if isinstance(t, Tensor) else t, dtype) * self.config.time_scale
+        e = self.time(timestep_embedding(t, self.time_width))
         return silu(e if embedding is None else e + embedding)
 
     def _with_coordinates(self, x: Any) -> Any:
