@@ -77,8 +77,9 @@ def read_caption(text: str) -> Claim:
             f"judge: got {text!r}, expected a caption like "
             "'a large red circle above a small blue square on a white background'"
         )
-    parts = [part or "" for part in match.groups()]
-    first, relation, second, background = tuple(parts[:3]), parts[3], tuple(parts[4:7]), parts[7]
+    words = [word or "" for word in match.groups()]
+    first, relation, background = (words[0], words[1], words[2]), words[3], words[7]
+    second = (words[4], words[5], words[6])
     return Claim(background, (first, second) if relation else (first,), relation)
 
 
@@ -110,25 +111,28 @@ def compare(seen: Scene | None, caption: str) -> Judgement:
     """The judgement on a picture that was read as `seen`."""
     claim = read_caption(caption)
     if seen is None or len(seen.objects) != len(claim.things):
-        orders = []
-    else:
-        seen = canonical(seen)
-        orders = list(permutations(range(len(claim.things))))
+        return _all_wrong(seen, claim)
+    seen = canonical(seen)
+    orders = permutations(range(len(claim.things)))
     candidates = [_compare_in_order(seen, claim, order) for order in orders]
-    if not candidates:
-        background = bool(seen) and seen.background == claim.background
-        named = [any(words) for words in zip(*claim.things, strict=True)]  # size, colour, shape
-        size, colour, shape = (False if name else None for name in named)
-        return Judgement(
-            False,
-            background if claim.background else None,
-            colour,
-            shape,
-            size,
-            False if claim.relation else None,
-            seen,
-        )
     return max(candidates, key=lambda one: sum(getattr(one, name) is True for name in ATTRIBUTES))
+
+
+def _all_wrong(seen: Scene | None, claim: Claim) -> Judgement:
+    """No scene, or a wrong number of objects: only the background can be right."""
+    size, colour, shape = (
+        False if any(words) else None for words in zip(*claim.things, strict=True)
+    )
+    background = seen is not None and seen.background == claim.background
+    return Judgement(
+        count=False,
+        background=background if claim.background else None,
+        colour=colour,
+        shape=shape,
+        size=size,
+        relation=False if claim.relation else None,
+        seen=seen,
+    )
 
 
 def _compare_in_order(seen: Scene, claim: Claim, order: Sequence[int]) -> Judgement:

@@ -182,8 +182,8 @@ def _objects(pictures: np.ndarray, ground: Ground) -> Objects:
 
 def _half(slot: np.ndarray, layout: np.ndarray, gap: float) -> np.ndarray:
     """The half of the canvas an object is in (M, H, W), `gap` pixels wide left out between."""
-    x, y = np.meshgrid(_AT - CANVAS / 2, _AT - CANVAS / 2)
-    along = np.where((layout == _BESIDE)[:, None, None], x, y)
+    offset = _AT - np.float32(CANVAS / 2)
+    along = np.where((layout == _BESIDE)[:, None, None], offset, offset[:, None])
     mine = np.where(slot[:, None, None] == 0, -along, along) >= gap / 2
     return mine | (layout == _ALONE)[:, None, None]
 
