@@ -1,4 +1,8 @@
-"""Everything differentiable that has a name of its own. Images are (N, H, W, C), filters (KH, KW, C, O)."""
+"""Everything differentiable that has a name of its own.
+
+Images are (N, H, W, C), filters (KH, KW, C, O). Names and arguments are NumPy's where NumPy has the
+op, else those of torch.nn.functional.
+"""
 
 from minigen.autograd import broadcast_to, matmul, reshape, transpose
 from minigen.autograd import sum_ as sum
@@ -8,7 +12,6 @@ from minigen.ops.elementwise import abs_ as abs
 from minigen.ops.elementwise import (
     clip,
     cos,
-    erf,
     exp,
     gelu,
     leaky_relu,
@@ -57,7 +60,6 @@ __all__ = [
     "cos",
     "cross_entropy",
     "cumsum",
-    "erf",
     "exp",
     "flip",
     "gaussian_kl",

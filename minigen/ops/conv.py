@@ -8,7 +8,8 @@ For L = sum(g * conv2d(x, w)):
 
 Each one's gradients are the other two, so derivatives of any order stay in this file.
 
-Source: Dumoulin and Visin, A guide to convolution arithmetic for deep learning, 2016, arXiv 1603.07285.
+Source: Dumoulin and Visin, A guide to convolution arithmetic for deep learning, 2016,
+arXiv 1603.07285.
 Derivation: docs/derivations/conv2d.md.
 """
 
@@ -39,7 +40,10 @@ def output_size(size: int, kernel: int, stride: int, padding: int) -> int:
 
 
 def columns(x: Array, kernel_size: Pair, stride: Pair, padding: Pair) -> Array:
-    """The patch under each output pixel as a row ("im2col"): (N, H, W, C) -> (N, OH, OW, KH * KW * C)."""
+    """The patch under each output pixel as a row ("im2col").
+
+    Shapes: (N, H, W, C) -> (N, OH, OW, KH * KW * C).
+    """
     xp = array_module(x)
     (KH, KW), (SH, SW), (PH, PW) = pair(kernel_size), pair(stride), pair(padding)
     if PH or PW:
@@ -51,15 +55,18 @@ def columns(x: Array, kernel_size: Pair, stride: Pair, padding: Pair) -> Array:
 
 @primitive
 def conv2d(x: Array, w: Array, *, stride: Pair = 1, padding: Pair = 0) -> Array:
-    """y[n,p,q,o] = sum_{i,j,c} x[n, p*stride+i-padding, q*stride+j-padding, c] * w[i,j,c,o], zero outside.
+    """y[n,p,q,o] = sum_{i,j,c} x[n, p*stride+i-padding, q*stride+j-padding, c] * w[i,j,c,o].
 
-    Shapes: x (N, H, W, C), w (KH, KW, C, O) -> (N, OH, OW, O) with OH = floor((H + 2 padding - KH) / stride) + 1.
+    Outside of the image x is 0. `stride` and `padding` are one number, or one for each axis.
+
+    Shapes: x (N, H, W, C), w (KH, KW, C, O) -> (N, OH, OW, O)
+            with OH = floor((H + 2 padding - KH) / stride) + 1.
     Raises: ValueError where the channels differ or the filter is larger than the padded image.
     Cost: 2 N OH OW KH KW C O FLOPs in one matrix product; KH KW times the image in memory.
-    Source: arXiv 1603.07285, relationship 6. It is the cross-correlation that deep learning calls convolution.
+    Source: arXiv 1603.07285, relationship 6; the cross-correlation that is called convolution.
     """
     _check("conv2d", x, w, stride, padding)
-    KH, KW, C, O = w.shape
+    KH, KW, _, O = w.shape
     rows = columns(x, (KH, KW), stride, padding)  # (N, OH, OW, KH * KW * C)
     N, OH, OW, K = rows.shape
     return (rows.reshape(-1, K) @ w.reshape(K, O)).reshape(N, OH, OW, O)
@@ -67,30 +74,27 @@ def conv2d(x: Array, w: Array, *, stride: Pair = 1, padding: Pair = 0) -> Array:
 
 @conv2d.backward
 def conv2d_backward(g, y, x, w, *, stride=1, padding=0):
-    size = x.shape[1:3]
-    gx = (
-        conv2d_input_grad(g, w, size=size, stride=stride, padding=padding)
-        if x.requires_grad
-        else None
-    )
-    return gx, conv2d_weight_grad(g, x, kernel_size=w.shape[:2], stride=stride, padding=padding)
+    steps = {"stride": stride, "padding": padding}
+    gx = conv2d_input_grad(g, w, size=x.shape[1:3], **steps) if x.requires_grad else None
+    gw = conv2d_weight_grad(g, x, kernel_size=w.shape[:2], **steps) if w.requires_grad else None
+    return gx, gw
 
 
 @primitive
 def conv2d_input_grad(
     g: Array, w: Array, *, size: tuple[int, int], stride: Pair = 1, padding: Pair = 0
 ) -> Array:
-    """gx[n, p*stride+i-padding, q*stride+j-padding, c] += sum_o g[n,p,q,o] * w[i,j,c,o]: every output pixel sends its
-    gradient back to the pixels it read.
+    """gx[n, p*stride+i-padding, q*stride+j-padding, c] += sum_o g[n,p,q,o] * w[i,j,c,o].
+
+    Every output pixel sends its gradient back to the pixels that it read.
 
     Shapes: g (N, OH, OW, O), w (KH, KW, C, O) -> (N, H, W, C) with `size` = (H, W).
     """
     (N, OH, OW, O), (KH, KW, C, _), (H, W) = g.shape, w.shape, size
     (SH, SW), (PH, PW) = pair(stride), pair(padding)
     xp = array_module(g)
-    if (
-        (SH, SW) == (1, 1) and PH < KH and PW < KW
-    ):  # the same sum, gathered: a convolution with the flipped filter
+    if (SH, SW) == (1, 1) and PH < KH and PW < KW:
+        # the same sum, gathered: a convolution with the flipped filter
         rows = columns(g, (KH, KW), 1, (KH - 1 - PH, KW - 1 - PW))  # (N, H, W, KH * KW * O)
         flipped = w[::-1, ::-1].transpose(0, 1, 3, 2).reshape(KH * KW * O, C)
         return (rows.reshape(-1, KH * KW * O) @ flipped).reshape(N, H, W, C)
@@ -104,8 +108,10 @@ def conv2d_input_grad(
 
 @conv2d_input_grad.backward
 def conv2d_input_grad_backward(h, y, g, w, *, size, stride=1, padding=0):
-    gg = conv2d(h, w, stride=stride, padding=padding) if g.requires_grad else None
-    return gg, conv2d_weight_grad(g, h, kernel_size=w.shape[:2], stride=stride, padding=padding)
+    steps = {"stride": stride, "padding": padding}
+    gg = conv2d(h, w, **steps) if g.requires_grad else None
+    gw = conv2d_weight_grad(g, h, kernel_size=w.shape[:2], **steps) if w.requires_grad else None
+    return gg, gw
 
 
 @primitive
@@ -123,20 +129,28 @@ def conv2d_weight_grad(
 
 @conv2d_weight_grad.backward
 def conv2d_weight_grad_backward(h, y, g, x, *, kernel_size, stride=1, padding=0):
-    gg = conv2d(x, h, stride=stride, padding=padding) if g.requires_grad else None
-    return gg, conv2d_input_grad(g, h, size=x.shape[1:3], stride=stride, padding=padding)
+    steps = {"stride": stride, "padding": padding}
+    gg = conv2d(x, h, **steps) if g.requires_grad else None
+    gx = conv2d_input_grad(g, h, size=x.shape[1:3], **steps) if x.requires_grad else None
+    return gg, gx
 
 
 def conv_transpose2d(
     x: Any, w: Any, stride: Pair = 1, padding: Pair = 0, output_padding: Pair = 0
 ) -> Tensor:
-    """The transpose of conv2d as a layer of its own: it spreads each pixel of x over a patch of the output.
+    """The transpose of conv2d as a layer: each pixel of x is spread over a patch of the output.
 
-    Shapes: x (N, H, W, C), w (KH, KW, C, O) -> (N, OH, OW, O) with OH = (H-1) stride - 2 padding + KH + output_padding.
+    Shapes: x (N, H, W, C), w (KH, KW, C, O) -> (N, OH, OW, O)
+            with OH = (H - 1) stride - 2 padding + KH + output_padding.
     Raises: ValueError for output_padding >= stride, or channels that differ.
     Source: arXiv 1603.07285, relationship 14.
     """
-    (KH, KW, C, _), (N, H, W, CX) = w.shape, x.shape
+    if x.ndim != 4 or w.ndim != 4:
+        raise ValueError(
+            f"conv_transpose2d: expected x (N, H, W, C) and w (KH, KW, C, O), "
+            f"got {x.shape} and {w.shape}"
+        )
+    (KH, KW, C, _), (_, H, W, CX) = w.shape, x.shape
     stride, padding, output_padding = pair(stride), pair(padding), pair(output_padding)
     if CX != C:
         raise ValueError(f"conv_transpose2d: x has C = {CX} channels, w expects {C}")

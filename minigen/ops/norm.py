@@ -1,29 +1,44 @@
-"""Normalisations: subtract a mean, divide by a standard deviation, then scale and shift."""
+"""Normalisations: y = (x - mean) / sqrt(var + eps) * weight + bias, var without correction.
+
+They differ in the elements that share a mean and a variance:
+
+    layer_norm     the channels of one pixel or token         Ba et al., 2016, arXiv 1607.06450
+    rms_norm       the same, mean taken as 0                  Zhang and Sennrich, 2019, 1910.07467
+    instance_norm  the pixels of one channel of one image     Ulyanov et al., 2016, 1607.08022
+    group_norm     the same, of C / num_groups channels       Wu and He, 2018, 1803.08494
+    batch_norm     the pixels of one channel of all images    Ioffe and Szegedy, 2015, 1502.03167
+
+The channels are the last axis; weight and bias are (C,), None stands for ones and zeros.
+
+Gradient: with rstd = 1 / sqrt(var + eps), z = (x - mean) * rstd and h = g * weight,
+
+    gx = rstd * (h - mean(h) - z * mean(h * z))    gweight = sum(g * z)    gbias = sum(g)
+
+where `mean` goes over the elements that share a mean, and `sum` over all but the channels.
+"""
 
 from typing import Any
 
 from minigen.autograd import Tensor, primitive
 from minigen.backend import Array, array_module
+from minigen.ops.elementwise import as_tensor, plain
+from minigen.ops.reduce import sum_product
 
 
-def _affine(x: Tensor, weight: Any, bias: Any) -> tuple[Any, Any]:
-    xp, C = array_module(x.data), x.shape[-1]
-    return (
-        xp.ones(C, x.dtype) if weight is None else weight,
-        xp.zeros(C, x.dtype) if bias is None else bias,
-    )
+def layer_norm(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
+    """Normalise over the last axis.
 
-
-def layer_norm(x: Tensor, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
-    """(x - mean) / sqrt(var + eps) * weight + bias over the last axis."""
-    return layer_norm_(x, *_affine(x, weight, bias), eps=float(eps))
+    Shapes: x (..., C), weight and bias (C,) -> (..., C).
+    """
+    x = as_tensor(x)
+    return layer_norm_(x, *_affine("layer_norm", x, weight, bias), eps=float(eps))
 
 
 @primitive
 def layer_norm_(x: Array, weight: Array, bias: Array, *, eps: float) -> Array:
-    xp = array_module(x)
-    y = x - x.mean(axis=-1, keepdims=True)
-    y *= 1 / xp.sqrt(xp.square(y).mean(axis=-1, keepdims=True) + eps)
+    """Normalise over the last axis."""
+    y = x - sum_product.forward(x, axis=-1) * (1 / x.shape[-1])
+    y *= (sum_product.forward(y, y, axis=-1) * (1 / x.shape[-1]) + eps) ** -0.5
     y *= weight
     y += bias
     return y
@@ -31,78 +46,87 @@ def layer_norm_(x: Array, weight: Array, bias: Array, *, eps: float) -> Array:
 
 @layer_norm_.backward
 def layer_norm_backward(g, y, x, weight, bias, *, eps):
-    d = x - x.mean(-1, keepdims=True)
-    rstd = ((d * d).mean(-1, keepdims=True) + eps) ** -0.5
-    xhat, gw = d * rstd, g * weight
-    gx = (gw - gw.mean(-1, keepdims=True) - xhat * (gw * xhat).mean(-1, keepdims=True)) * rstd
-    axes = tuple(range(x.ndim - 1))
-    return gx, (g * xhat).sum(axes), g.sum(axes)
+    shape, C = x.shape, x.shape[-1]
+    x, g = x.reshape(-1, C), g.reshape(-1, C)
+    d = x - sum_product(x, axis=-1) * (1 / C)
+    rstd = (sum_product(d, d, axis=-1) * (1 / C) + eps) ** -0.5  # (rows, 1)
+    z, h = d * rstd, g * weight
+    gx = h - z * (sum_product(h, z, axis=-1) * (1 / C)) - sum_product(h, axis=-1) * (1 / C)
+    gweight = sum_product(g, z, axis=0).reshape(C) if weight.requires_grad else None
+    gbias = sum_product(g, axis=0).reshape(C) if bias.requires_grad else None
+    return (gx * rstd).reshape(shape), gweight, gbias
 
 
-def rms_norm(x: Tensor, weight: Any = None, eps: float = 1e-6) -> Tensor:
-    """x / sqrt(mean(x^2) + eps) * weight over the last axis."""
-    return rms_norm_(x, _affine(x, weight, None)[0], eps=float(eps))
+def rms_norm(x: Any, weight: Any = None, eps: float = 1e-6) -> Tensor:
+    """x / sqrt(mean(x^2) + eps) * weight over the last axis.
+
+    Shapes: x (..., C), weight (C,) -> (..., C).
+    """
+    x = as_tensor(x)
+    return rms_norm_(x, _affine("rms_norm", x, weight, None)[0], eps=float(eps))
 
 
 @primitive
 def rms_norm_(x: Array, weight: Array, *, eps: float) -> Array:
-    xp = array_module(x)
-    y = x * (1 / xp.sqrt(xp.square(x).mean(axis=-1, keepdims=True) + eps))
+    """x / sqrt(mean(x^2) + eps) * weight over the last axis."""
+    y = x * (sum_product.forward(x, x, axis=-1) * (1 / x.shape[-1]) + eps) ** -0.5
     y *= weight
     return y
 
 
 @rms_norm_.backward
 def rms_norm_backward(g, y, x, weight, *, eps):
-    rstd = ((x * x).mean(-1, keepdims=True) + eps) ** -0.5
-    xhat, gw = x * rstd, g * weight
-    gx = (gw - xhat * (gw * xhat).mean(-1, keepdims=True)) * rstd
-    return gx, (g * xhat).sum(tuple(range(x.ndim - 1)))
+    shape, C = x.shape, x.shape[-1]
+    x, g = x.reshape(-1, C), g.reshape(-1, C)
+    rstd = (sum_product(x, x, axis=-1) * (1 / C) + eps) ** -0.5  # (rows, 1)
+    z, h = x * rstd, g * weight
+    gx = (h - z * (sum_product(h, z, axis=-1) * (1 / C))) * rstd
+    gweight = sum_product(g, z, axis=0).reshape(C) if weight.requires_grad else None
+    return gx.reshape(shape), gweight
 
 
 def group_norm(
-    x: Tensor, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
+    x: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Tensor:
-    """As layer_norm, over the pixels and the C / num_groups channels of each group."""
+    """Normalise over the pixels of one image and the C / num_groups channels of one group.
+
+    Shapes: x (N, ..., C), weight and bias (C,) -> (N, ..., C).
+    Raises: ValueError where num_groups does not divide C.
+    """
+    x = as_tensor(x)
     if x.shape[-1] % num_groups:
         raise ValueError(
             f"group_norm: x has C = {x.shape[-1]} channels, expected a multiple of {num_groups}"
         )
-    return group_norm_(x, *_affine(x, weight, bias), num_groups=num_groups, eps=float(eps))
+    affine = _affine("group_norm", x, weight, bias)
+    return group_norm_(x, *affine, num_groups=num_groups, eps=float(eps))
 
 
 @primitive
 def group_norm_(x: Array, weight: Array, bias: Array, *, num_groups: int, eps: float) -> Array:
-    xp = array_module(x)
-    grouped = x.reshape(x.shape[0], -1, num_groups, x.shape[-1] // num_groups)
-    y = grouped - grouped.mean(axis=(1, 3), keepdims=True)
-    y *= 1 / xp.sqrt(xp.square(y).mean(axis=(1, 3), keepdims=True) + eps)
-    y = y.reshape(x.shape)
-    y *= weight
-    y += bias
-    return y
+    """Normalise over the pixels of one image and the channels of one group."""
+    pixels = x.reshape(x.shape[0], -1, x.shape[-1])  # (N, P, C)
+    return _normalise(pixels, weight, bias, num_groups, eps).reshape(x.shape)
 
 
 @group_norm_.backward
 def group_norm_backward(g, y, x, weight, bias, *, num_groups, eps):
-    shape, axes = (x.shape[0], -1, num_groups, x.shape[-1] // num_groups), tuple(range(x.ndim - 1))
-    d = x.reshape(shape)
-    d = d - d.mean((1, 3), keepdims=True)
-    rstd = ((d * d).mean((1, 3), keepdims=True) + eps) ** -0.5
-    xhat, gw = d * rstd, (g * weight).reshape(shape)
-    gx = (
-        gw - gw.mean((1, 3), keepdims=True) - xhat * (gw * xhat).mean((1, 3), keepdims=True)
-    ) * rstd
-    return gx.reshape(x.shape), (g * xhat.reshape(x.shape)).sum(axes), g.sum(axes)
+    shape = x.shape[0], x.size // (x.shape[0] * x.shape[-1]), x.shape[-1]  # (N, P, C)
+    return _normalise_backward(g, x, weight, bias, shape, num_groups, eps)
 
 
-def instance_norm(x: Tensor, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
-    """As group_norm with one channel in each group."""
-    return group_norm(x, x.shape[-1], weight, bias, eps)
+def instance_norm(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
+    """Normalise over the pixels of one channel of one image: group_norm with C groups.
+
+    Shapes: x (N, ..., C), weight and bias (C,) -> (N, ..., C).
+    """
+    x = as_tensor(x)
+    affine = _affine("instance_norm", x, weight, bias)
+    return group_norm_(x, *affine, num_groups=x.shape[-1], eps=float(eps))
 
 
 def batch_norm(
-    x: Tensor,
+    x: Any,
     running_mean: Array | None,
     running_var: Array | None,
     weight: Any = None,
@@ -111,34 +135,102 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """As layer_norm, over all axes but the last. In training the running statistics are updated in place."""
-    weight, bias = _affine(x, weight, bias)
-    xp = array_module(x.data)
+    """Normalise over the pixels of one channel of all images.
+
+    In training by the batch, and both running statistics are moved in place towards the batch's by
+    the share `momentum`, the variance with correction 1; else by the running statistics.
+
+    Shapes: x (N, ..., C), all others (C,) -> (N, ..., C).
+    """
+    x = as_tensor(x)
+    weight, bias = _affine("batch_norm", x, weight, bias)
+    running_mean, running_var = plain(running_mean), plain(running_var)
     if training:
         if running_mean is not None and running_var is not None:
-            axes, n = tuple(range(x.ndim - 1)), x.size // x.shape[-1]
-            running_mean += momentum * (x.data.mean(axis=axes) - running_mean)
-            running_var += momentum * (x.data.var(axis=axes) * (n / max(n - 1, 1)) - running_var)
+            _follow(x.data, running_mean, running_var, momentum)
         return batch_norm_(x, weight, bias, eps=float(eps))
-    rstd = 1 / xp.sqrt(running_var + float(eps))
-    return (x - Tensor(running_mean)) * (Tensor(rstd) * weight) + bias
+    if running_mean is None or running_var is None:
+        raise ValueError("batch_norm: without training it needs running_mean and running_var")
+    scale = as_tensor((running_var + float(eps)) ** -0.5) * weight
+    return x * scale + (bias - scale * running_mean)
+
+
+def _follow(x: Array, running_mean: Array, running_var: Array, momentum: float) -> None:
+    n, rows = x.size // x.shape[-1], x.reshape(-1, x.shape[-1])
+    mean = sum_product.forward(rows, axis=0)[0] * (1 / n)
+    d = rows - mean
+    var = sum_product.forward(d, d, axis=0)[0] * (1 / max(n - 1, 1))
+    running_mean += float(momentum) * (mean - running_mean)
+    running_var += float(momentum) * (var - running_var)
 
 
 @primitive
 def batch_norm_(x: Array, weight: Array, bias: Array, *, eps: float) -> Array:
-    axes = tuple(range(x.ndim - 1))
-    xp = array_module(x)
-    y = x - x.mean(axis=axes)
-    y *= weight / xp.sqrt(xp.square(y).mean(axis=axes) + eps)
-    y += bias
-    return y
+    """Normalise over the pixels of one channel of all images: they are the pixels of one image."""
+    pixels = x.reshape(1, -1, x.shape[-1])  # (1, N * P, C)
+    return _normalise(pixels, weight, bias, x.shape[-1], eps).reshape(x.shape)
 
 
 @batch_norm_.backward
 def batch_norm_backward(g, y, x, weight, bias, *, eps):
-    axes = tuple(range(x.ndim - 1))
-    d = x - x.mean(axes)
-    rstd = ((d * d).mean(axes) + eps) ** -0.5
-    xhat = d * rstd
-    gx = (g - g.mean(axes) - xhat * (g * xhat).mean(axes)) * (rstd * weight)
-    return gx, (g * xhat).sum(axes), g.sum(axes)
+    C = x.shape[-1]
+    return _normalise_backward(g, x, weight, bias, (1, x.size // C, C), C, eps)
+
+
+# ------------------------------------------------ what group_norm and batch_norm have in common
+
+
+@primitive
+def group_mean(sums: Array, *, num_groups: int, pixels: int) -> Array:
+    """Sums over the pixels -> means over the pixels and channels of each group, for each channel.
+
+    Shapes: (N, 1, C) -> (N, 1, C). The map is its own transpose.
+    """
+    N, _, C = sums.shape
+    groups = sums.reshape(N, 1, num_groups, C // num_groups)
+    means = groups.sum(axis=-1, keepdims=True) * (num_groups / (pixels * C))  # (N, 1, G, 1)
+    return array_module(sums).broadcast_to(means, groups.shape).reshape(N, 1, C)
+
+
+@group_mean.backward
+def group_mean_backward(g, y, sums, *, num_groups, pixels):
+    return group_mean(g, num_groups=num_groups, pixels=pixels)
+
+
+def _normalise(x: Array, weight: Array, bias: Array, num_groups: int, eps: float) -> Array:
+    """x (N, P, C): pixels are summed first, for each channel, then the channels of a group."""
+    groups = {"num_groups": num_groups, "pixels": x.shape[1]}
+    y = x - group_mean.forward(sum_product.forward(x, axis=1), **groups)
+    var = group_mean.forward(sum_product.forward(y, y, axis=1), **groups)
+    y *= (var + eps) ** -0.5 * weight
+    y += bias
+    return y
+
+
+def _normalise_backward(g, x, weight, bias, shape, num_groups, eps):
+    """The gradient above, with d = x - mean and all that is alike for the pixels put together:
+
+    gx = g * (rstd * weight) - d * (rstd^3 * mean(h * d)) - rstd * mean(h)
+    """
+    groups = {"num_groups": num_groups, "pixels": shape[1]}
+    original, x, g = x.shape, x.reshape(shape), g.reshape(shape)
+    d = x - group_mean(sum_product(x, axis=1), **groups)
+    rstd = (group_mean(sum_product(d, d, axis=1), **groups) + eps) ** -0.5  # (N, 1, C)
+    sum_g, sum_gd = sum_product(g, axis=1), sum_product(g, d, axis=1)
+    mean_h = group_mean(sum_g * weight, **groups)
+    mean_hz = group_mean(sum_gd * weight, **groups) * rstd
+    gx = g * (rstd * weight) - (d * (rstd * rstd * mean_hz) + rstd * mean_h)
+    gweight = (sum_gd * rstd).sum((0, 1)) if weight.requires_grad else None
+    return gx.reshape(original), gweight, sum_g.sum((0, 1)) if bias.requires_grad else None
+
+
+def _affine(name: str, x: Tensor, weight: Any, bias: Any) -> tuple[Any, Any]:
+    """Weight and bias, ones and zeros in the place of None."""
+    xp, C = array_module(x.data), x.shape[-1]
+    for what, given in (("weight", weight), ("bias", bias)):
+        if given is not None and given.shape != (C,):
+            raise ValueError(f"{name}: x has C = {C} channels, {what} has shape {given.shape}")
+    return (
+        xp.ones(C, x.dtype) if weight is None else weight,
+        xp.zeros(C, x.dtype) if bias is None else bias,
+    )

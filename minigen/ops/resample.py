@@ -1,113 +1,115 @@
-"""Ops that change the size of an image: pooling, upsampling, and moving pixels into channels and back."""
+"""Ops that change the size of an image: pooling, upsampling, pixels to channels and back."""
 
+import functools
 from typing import Any
+
+import numpy as np
 
 from minigen.autograd import Tensor, matmul, primitive
 from minigen.backend import Array, array_module
 from minigen.ops.conv import Pair, output_size, pair
+from minigen.ops.elementwise import as_tensor
 
-
-def _taps(kernel_size: Pair, stride: Pair, size: tuple[int, int]) -> list[tuple[slice, slice]]:
-    """For each tap of the window, row by row, the pixels it reads to make an output of `size`."""
-    (KH, KW), (SH, SW), (OH, OW) = pair(kernel_size), pair(stride), size
-    return [
-        (slice(i, i + SH * OH, SH), slice(j, j + SW * OW, SW)) for i in range(KH) for j in range(KW)
-    ]
-
-
-def _pool_shape(name: str, x: Array, kernel_size: Pair, stride: Pair, padding: Pair):
-    if x.ndim != 4:
-        raise ValueError(f"{name}: expected x (N, H, W, C), got {x.shape}")
-    size = []
-    for axis, n, k, s, p in zip("HW", x.shape[1:3], *map(pair, (kernel_size, stride, padding))):
-        if 2 * p > k:
-            raise ValueError(f"{name}: padding {p} is more than half of the window's {k}")
-        if output_size(n, k, s, p) < 1:
-            raise ValueError(
-                f"{name}: {axis} = {n} with padding {p} is smaller than the window's {k}"
-            )
-        size.append(output_size(n, k, s, p))
-    return tuple(size)
-
-
-def _padded(x: Array, padding: Pair, value: float) -> Array:
-    PH, PW = pair(padding)
-    if not (PH or PW):
-        return x
-    widths = ((0, 0), (PH, PH), (PW, PW), (0, 0))
-    return array_module(x).pad(x, widths, constant_values=value)
+# --------------------------------------------------------------------------------- pooling
 
 
 def avg_pool2d(x: Any, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0) -> Tensor:
-    """The mean of each window; padding counts as zeros."""
-    stride = kernel_size if stride is None else stride
-    return avg_pool2d_(x, kernel_size=kernel_size, stride=stride, padding=padding)
+    """The mean of each window; the padding counts, as zeros. `stride` is kernel_size by default.
 
-
-@primitive
-def avg_pool2d_(x: Array, *, kernel_size: Pair, stride: Pair, padding: Pair = 0) -> Array:
-    OH, OW = _pool_shape("avg_pool2d", x, kernel_size, stride, padding)
-    padded = _padded(x, padding, 0.0)
-    y = array_module(x).zeros((x.shape[0], OH, OW, x.shape[3]), x.dtype)
-    taps = _taps(kernel_size, stride, (OH, OW))
-    for rows, columns in taps:
-        y += padded[:, rows, columns]
-    y /= len(taps)
-    return y
-
-
-@avg_pool2d_.backward
-def avg_pool2d_backward(g, y, x, *, kernel_size, stride, padding=0):
-    return avg_pool2d_grad(
-        g, size=x.shape[1:3], kernel_size=kernel_size, stride=stride, padding=padding
+    Shapes: x (N, H, W, C) -> (N, OH, OW, C) with OH = floor((H + 2 padding - KH) / stride) + 1.
+    Raises: ValueError for a window larger than the padded image, or more padding than half of it.
+    """
+    return avg_pool2d_(
+        x,
+        kernel_size=pair(kernel_size),
+        stride=pair(kernel_size if stride is None else stride),
+        padding=pair(padding),
     )
 
 
 @primitive
-def avg_pool2d_grad(
-    g: Array, *, size: tuple[int, int], kernel_size: Pair, stride: Pair, padding: Pair = 0
-) -> Array:
-    (N, OH, OW, C), (H, W), (PH, PW) = g.shape, size, pair(padding)
-    gx = array_module(g).zeros((N, H + 2 * PH, W + 2 * PW, C), g.dtype)
-    taps = _taps(kernel_size, stride, (OH, OW))
-    share = g / len(taps)
-    for rows, columns in taps:
-        gx[:, rows, columns] += share
-    return gx[:, PH : PH + H, PW : PW + W]
+def avg_pool2d_(x: Array, *, kernel_size: Pair, stride: Pair, padding: Pair) -> Array:
+    """The mean of each window."""
+    size = _pooled_size("avg_pool2d", x, kernel_size, stride, padding)
+    x = _padded(x, padding, 0.0)
+    first, *others = _taps(kernel_size, stride, size)
+    y = x[first].copy()
+    for tap in others:
+        y += x[tap]
+    y *= 1 / (len(others) + 1)
+    return y
 
 
-@avg_pool2d_grad.backward
-def avg_pool2d_grad_backward(h, y, g, *, size, kernel_size, stride, padding=0):
-    return avg_pool2d_(h, kernel_size=kernel_size, stride=stride, padding=padding)
-
-
-def max_pool2d(x: Any, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0) -> Tensor:
-    """The largest element of each window; the gradient goes to the first of equals, row by row."""
-    stride = kernel_size if stride is None else stride
-    return max_pool2d_(x, kernel_size=kernel_size, stride=stride, padding=padding)
+@avg_pool2d_.backward
+def avg_pool2d_backward(g, y, x, **settings):
+    return avg_pool2d_grad(g, size=x.shape[1:3], **settings)
 
 
 @primitive
-def max_pool2d_(x: Array, *, kernel_size: Pair, stride: Pair, padding: Pair = 0) -> Array:
+def avg_pool2d_grad(
+    g: Array, *, size: tuple[int, int], kernel_size: Pair, stride: Pair, padding: Pair
+) -> Array:
+    """Every mean sends an equal share of its gradient to the pixels of its window.
+
+    Shapes: g (N, OH, OW, C) -> (N, H, W, C) with `size` = (H, W).
+    """
+    gx = _zeros(g, size, padding)
+    taps = _taps(kernel_size, stride, g.shape[1:3])
+    share = g * (1 / len(taps))
+    for tap in taps:
+        gx[tap] += share
+    return _cropped(gx, padding)
+
+
+@avg_pool2d_grad.backward
+def avg_pool2d_grad_backward(h, y, g, *, size, **settings):
+    return avg_pool2d_(h, **settings)
+
+
+def max_pool2d(x: Any, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0) -> Tensor:
+    """The largest element of each window; the padding never wins.
+
+    `stride` is kernel_size by default. The gradient goes to the first of equals, row by row.
+
+    Shapes: x (N, H, W, C) -> (N, OH, OW, C) with OH = floor((H + 2 padding - KH) / stride) + 1.
+    Raises: ValueError for a window larger than the padded image, or more padding than half of it.
+    """
+    return max_pool2d_(
+        x,
+        kernel_size=pair(kernel_size),
+        stride=pair(kernel_size if stride is None else stride),
+        padding=pair(padding),
+    )
+
+
+@primitive
+def max_pool2d_(x: Array, *, kernel_size: Pair, stride: Pair, padding: Pair) -> Array:
+    """The largest element of each window."""
     xp = array_module(x)
-    size = _pool_shape("max_pool2d", x, kernel_size, stride, padding)
-    padded = _padded(x, padding, -xp.inf)
-    (rows, columns), *others = _taps(kernel_size, stride, size)
-    y = padded[:, rows, columns].copy()
-    for rows, columns in others:
-        xp.maximum(y, padded[:, rows, columns], out=y)
+    size = _pooled_size("max_pool2d", x, kernel_size, stride, padding)
+    x = _padded(x, padding, -xp.inf)
+    first, *others = _taps(kernel_size, stride, size)
+    y = x[first].copy()
+    for tap in others:
+        xp.maximum(y, x[tap], out=y)
     return y
 
 
 @max_pool2d_.backward
-def max_pool2d_backward(g, y, x, *, kernel_size, stride, padding=0):
-    settings = {"kernel_size": kernel_size, "stride": stride, "padding": padding}
+def max_pool2d_backward(g, y, x, *, kernel_size, stride, padding):
     xp = array_module(x.data)
     padded = _padded(x.data, padding, -xp.inf)
-    winner = xp.full(y.shape, -1, xp.int16)  # the tap that each output was copied from
-    for tap, (rows, columns) in enumerate(_taps(kernel_size, stride, y.shape[1:3])):
-        winner[(padded[:, rows, columns] == y.data) & (winner < 0)] = tap
-    return max_pool2d_grad(g, winner=winner, size=x.shape[1:3], **settings)
+    winner = xp.zeros(y.shape, xp.int16)  # the tap whose pixel each output is
+    for i, tap in reversed(list(enumerate(_taps(kernel_size, stride, y.shape[1:3])))):
+        winner += (padded[tap] == y.data) * (i - winner)
+    return max_pool2d_grad(
+        g,
+        winner=winner,
+        size=x.shape[1:3],
+        kernel_size=kernel_size,
+        stride=stride,
+        padding=padding,
+    )
 
 
 @primitive
@@ -118,68 +120,123 @@ def max_pool2d_grad(
     size: tuple[int, int],
     kernel_size: Pair,
     stride: Pair,
-    padding: Pair = 0,
+    padding: Pair,
 ) -> Array:
-    (N, OH, OW, C), (H, W), (PH, PW) = g.shape, size, pair(padding)
-    gx = array_module(g).zeros((N, H + 2 * PH, W + 2 * PW, C), g.dtype)
-    for tap, (rows, columns) in enumerate(_taps(kernel_size, stride, (OH, OW))):
-        gx[:, rows, columns] += g * (winner == tap)
-    return gx[:, PH : PH + H, PW : PW + W]
+    """Every maximum sends its gradient to the pixel that won.
+
+    Shapes: g and winner (N, OH, OW, C) -> (N, H, W, C) with `size` = (H, W).
+    """
+    gx = _zeros(g, size, padding)
+    for i, tap in enumerate(_taps(kernel_size, stride, g.shape[1:3])):
+        gx[tap] += g * (winner == i)
+    return _cropped(gx, padding)
 
 
 @max_pool2d_grad.backward
-def max_pool2d_grad_backward(h, y, g, *, winner, size, kernel_size, stride, padding=0):
-    return max_pool2d_gather(
-        h, winner=winner, kernel_size=kernel_size, stride=stride, padding=padding
-    )
+def max_pool2d_grad_backward(h, y, g, *, winner, size, **settings):
+    return max_pool2d_pick(h, winner=winner, **settings)
 
 
 @primitive
-def max_pool2d_gather(
-    h: Array, *, winner: Array, kernel_size: Pair, stride: Pair, padding: Pair = 0
+def max_pool2d_pick(
+    x: Array, *, winner: Array, kernel_size: Pair, stride: Pair, padding: Pair
 ) -> Array:
-    padded = _padded(h, padding, 0.0)
-    y = array_module(h).zeros(winner.shape, h.dtype)
-    for tap, (rows, columns) in enumerate(_taps(kernel_size, stride, winner.shape[1:3])):
-        y += padded[:, rows, columns] * (winner == tap)
+    """Of each window the pixel that `winner` names: the transpose of max_pool2d_grad."""
+    x = _padded(x, padding, 0.0)
+    y = array_module(x).zeros(winner.shape, x.dtype)
+    for i, tap in enumerate(_taps(kernel_size, stride, winner.shape[1:3])):
+        y += x[tap] * (winner == i)
     return y
 
 
-@max_pool2d_gather.backward
-def max_pool2d_gather_backward(g, y, h, *, winner, kernel_size, stride, padding=0):
-    return max_pool2d_grad(
-        g, winner=winner, size=h.shape[1:3], kernel_size=kernel_size, stride=stride, padding=padding
-    )
+@max_pool2d_pick.backward
+def max_pool2d_pick_backward(g, y, x, *, winner, **settings):
+    return max_pool2d_grad(g, winner=winner, size=x.shape[1:3], **settings)
+
+
+def _taps(kernel_size: Pair, stride: Pair, size: tuple[int, int]) -> list[tuple[slice, ...]]:
+    """For each place in the window, row by row, the pixels there under all windows, as an index."""
+    (KH, KW), (SH, SW), (OH, OW) = pair(kernel_size), pair(stride), size
+    return [
+        (slice(None), slice(i, i + SH * OH, SH), slice(j, j + SW * OW, SW))
+        for i in range(KH)
+        for j in range(KW)
+    ]
+
+
+def _pooled_size(
+    name: str, x: Array, kernel_size: Pair, stride: Pair, padding: Pair
+) -> tuple[int, int]:
+    if x.ndim != 4:
+        raise ValueError(f"{name}: expected x (N, H, W, C), got {x.shape}")
+    settings = zip("HW", x.shape[1:3], pair(kernel_size), pair(stride), pair(padding))
+    for axis, n, k, s, p in settings:
+        if 2 * p > k:
+            raise ValueError(f"{name}: padding {p} is more than half of the window's {k}")
+        if output_size(n, k, s, p) < 1:
+            raise ValueError(
+                f"{name}: {axis} = {n} with padding {p} is smaller than the window's {k}"
+            )
+    (KH, KW), (SH, SW), (PH, PW) = pair(kernel_size), pair(stride), pair(padding)
+    return output_size(x.shape[1], KH, SH, PH), output_size(x.shape[2], KW, SW, PW)
+
+
+def _padded(x: Array, padding: Pair, value: float) -> Array:
+    PH, PW = pair(padding)
+    widths = ((0, 0), (PH, PH), (PW, PW), (0, 0))
+    return array_module(x).pad(x, widths, constant_values=value) if PH or PW else x
+
+
+def _zeros(g: Array, size: tuple[int, int], padding: Pair) -> Array:
+    (H, W), (PH, PW) = size, pair(padding)
+    return array_module(g).zeros((g.shape[0], H + 2 * PH, W + 2 * PW, g.shape[3]), g.dtype)
+
+
+def _cropped(x: Array, padding: Pair) -> Array:
+    PH, PW = pair(padding)
+    return x[:, PH : x.shape[1] - PH, PW : x.shape[2] - PW]
+
+
+# ------------------------------------------------------------------------------ upsampling
 
 
 def upsample(x: Any, scale_factor: int = 2, mode: str = "nearest") -> Tensor:
-    """Make an image `scale_factor` times as high and as wide."""
-    x = x if isinstance(x, Tensor) else Tensor(x)
+    """An image `scale_factor` times as high and as wide.
+
+    mode  "nearest" repeats pixels; "bilinear" draws lines between the centres of pixels, and beyond
+          the outermost centres repeats them (align_corners=False of PyTorch)
+
+    Shapes: x (N, H, W, C) -> (N, H * scale_factor, W * scale_factor, C).
+    """
+    x = as_tensor(x)
+    if x.ndim != 4 or scale_factor < 1 or scale_factor != int(scale_factor):
+        raise ValueError(
+            f"upsample: expected x (N, H, W, C) and a whole scale_factor >= 1, "
+            f"got {x.shape} and {scale_factor}"
+        )
     if mode == "nearest":
-        return upsample_nearest(x, scale_factor=scale_factor)
+        return upsample_nearest(x, scale_factor=int(scale_factor))
     if mode != "bilinear":
         raise ValueError(f'upsample: mode is {mode!r}, expected "nearest" or "bilinear"')
-    N, H, W, C = x.shape
-    xp = array_module(x.data)
-    up, across = (xp.asarray(_bilinear(n, scale_factor, x.dtype)) for n in (H, W))
-    y = matmul(up, x.reshape(N, H, W * C))  # (N, OH, W * C)
-    y = matmul(across, y.reshape(N, up.shape[0], W, C))  # (N, OH, OW, C)
-    return y
+    (N, H, W, C), r, xp = x.shape, int(scale_factor), array_module(x.data)
+    down, across = (xp.asarray(_bilinear(size, r), x.dtype) for size in (H, W))
+    y = matmul(down, x.reshape(N, H, W * C))  # (N, H * r, W * C)
+    return matmul(across, y.reshape(N, H * r, W, C))  # (N, H * r, W * r, C)
 
 
-def _bilinear(size: int, scale_factor: int, dtype: Any) -> Array:
-    import numpy as np
-
-    source = (np.arange(size * scale_factor) + 0.5) / scale_factor - 0.5
-    source = source.clip(0, size - 1)[:, None]
-    return np.maximum(0, 1 - np.abs(source - np.arange(size))).astype(dtype)
+@functools.cache
+def _bilinear(size: int, r: int) -> np.ndarray:
+    """Weights (size * r, size): row p holds how much of each pixel goes into the new pixel p."""
+    place = (np.arange(size * r) + 0.5) / r - 0.5  # of the new centres, counted in old ones
+    distance = np.abs(place.clip(0, size - 1)[:, None] - np.arange(size))
+    return np.maximum(0, 1 - distance)
 
 
 @primitive
 def upsample_nearest(x: Array, *, scale_factor: int) -> Array:
+    """y[n, p, q, c] = x[n, p // scale_factor, q // scale_factor, c]."""
     (N, H, W, C), r = x.shape, scale_factor
-    xp = array_module(x)
-    y = xp.empty((N, H, r, W, r, C), x.dtype)
+    y = array_module(x).empty((N, H, r, W, r, C), x.dtype)
     y[:] = x[:, :, None, :, None]
     return y.reshape(N, H * r, W * r, C)
 
@@ -189,21 +246,35 @@ def upsample_nearest_backward(g, y, x, *, scale_factor):
     return avg_pool2d(g, scale_factor) * scale_factor**2
 
 
+# ---------------------------------------------------------------------- pixels and channels
+
+
 def pixel_shuffle(x: Any, r: int) -> Tensor:
-    """Channels to pixels: y[n, h*r+i, w*r+j, c] = x[n, h, w, c*r*r + i*r + j]."""
-    x = x if isinstance(x, Tensor) else Tensor(x)
-    N, H, W, C = x.shape
-    if C % (r * r):
-        raise ValueError(f"pixel_shuffle: x has C = {C} channels, expected a multiple of {r * r}")
-    y = x.reshape(N, H, W, C // (r * r), r, r).transpose(0, 1, 4, 2, 5, 3)  # (N, H, r, W, r, C)
-    return y.reshape(N, H * r, W * r, C // (r * r))
+    """Channels to pixels: y[n, h*r + i, w*r + j, c] = x[n, h, w, c*r*r + i*r + j].
+
+    Shapes: x (N, H, W, C * r * r) -> (N, H * r, W * r, C).
+    Raises: ValueError where r * r does not divide the channels.
+    Source: Shi et al., 2016, arXiv 1609.05158, eq. 4, in PyTorch's order of channels.
+    """
+    x = as_tensor(x)
+    N, H, W, CRR = x.shape
+    if CRR % (r * r):
+        raise ValueError(f"pixel_shuffle: x has C = {CRR} channels, expected a multiple of {r * r}")
+    C = CRR // (r * r)
+    y = x.reshape(N, H, W, C, r, r).transpose(0, 1, 4, 2, 5, 3)  # (N, H, r, W, r, C)
+    return y.reshape(N, H * r, W * r, C)
 
 
 def space_to_depth(x: Any, r: int) -> Tensor:
-    """Pixels to channels, the inverse of pixel_shuffle."""
-    x = x if isinstance(x, Tensor) else Tensor(x)
-    N, H, W, C = x.shape
-    if H % r or W % r:
-        raise ValueError(f"space_to_depth: image is {H} x {W}, expected multiples of {r}")
-    y = x.reshape(N, H // r, r, W // r, r, C).transpose(0, 1, 3, 5, 2, 4)  # (N, H/r, W/r, C, r, r)
-    return y.reshape(N, H // r, W // r, C * r * r)
+    """Pixels to channels: the inverse of pixel_shuffle, torch's pixel_unshuffle.
+
+    Shapes: x (N, H * r, W * r, C) -> (N, H, W, C * r * r).
+    Raises: ValueError where r does not divide height and width.
+    """
+    x = as_tensor(x)
+    N, HR, WR, C = x.shape
+    if HR % r or WR % r:
+        raise ValueError(f"space_to_depth: x is {HR} x {WR} pixels, expected multiples of {r}")
+    H, W = HR // r, WR // r
+    y = x.reshape(N, H, r, W, r, C).transpose(0, 1, 3, 5, 2, 4)  # (N, H, W, C, r, r)
+    return y.reshape(N, H, W, C * r * r)
