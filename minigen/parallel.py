@@ -15,6 +15,9 @@ from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
 
+from minigen.autograd import Tensor
+from minigen.backend import array_module
+
 T = TypeVar("T")
 
 
@@ -29,13 +32,13 @@ def one_blas_thread() -> AbstractContextManager[Any]:
 
 
 def parallel_map(function: Callable[..., T], *arguments: Iterable[Any]) -> list[T]:
-    """[function(*each) for each in zip(*arguments)], each in a thread of its own, with this thread's context
-    (no_grad, the choice of kernels). To be called inside `one_blas_thread()`.
+    """[function(*each) for each in zip(*arguments)], on all cores, with this thread's context (no_grad, the choice of
+    kernels). To be called inside `one_blas_thread()`.
 
     Raises: the first error of the threads, when all of them are done.
     """
     calls = list(zip(*arguments, strict=True))
-    futures = [_threads(len(calls)).submit(copy_context().run, function, *each) for each in calls]
+    futures = [_threads().submit(copy_context().run, function, *each) for each in calls]
     errors = [error for future in futures if (error := future.exception())]
     if errors:
         raise errors[0]
@@ -43,8 +46,8 @@ def parallel_map(function: Callable[..., T], *arguments: Iterable[Any]) -> list[
 
 
 @cache
-def _threads(n: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(n, thread_name_prefix="minigen")
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(cores(), thread_name_prefix="minigen")
 
 
 def split(batch: Any, parts: int) -> list[Any]:
@@ -64,3 +67,24 @@ def split(batch: Any, parts: int) -> list[Any]:
 def size_of(batch: Any) -> int:
     """Pictures in a batch: the length of its first member where it is a tuple."""
     return len(batch[0] if isinstance(batch, tuple) else batch)
+
+
+def in_parts(model: Callable[..., Tensor], size: int = 8) -> Callable[..., Tensor]:
+    """The same model, its batch worked through in parts of up to `size` pictures, on all cores.
+
+    The parts depend on the batch alone, never on the machine, so that a picture is the same on two cores and on sixteen.
+    """
+
+    def run(xt: Tensor, t: Any, **conditions: Any) -> Tensor:
+        names = list(conditions)
+        count = max(2, -(-len(xt) // size))  # a single picture and its unguided twin: two parts
+
+        def part(xt: Any, t: Any, *values: Any) -> Any:
+            return model(Tensor(xt), t, **dict(zip(names, values))).data
+
+        batch = (xt.data, t, *conditions.values())
+        with one_blas_thread():
+            ys = parallel_map(part, *zip(*split(batch, count)))
+        return Tensor(array_module(ys[0]).concatenate(ys))
+
+    return run

@@ -29,7 +29,7 @@ import numpy as np
 from minigen.autograd import Tensor
 from minigen.backend import Array, array_module, move
 from minigen.samplers import guided_model, sample_flow
-from minigen.samplers.frames import Callback
+from minigen.samplers.frames import Callback, Velocity
 from minigen.schedules import logit_normal_times, noise_like
 
 Model = Callable[..., Tensor]  # (xt (N, ...), t (N,), **conditions) -> velocity (N, ...)
@@ -42,6 +42,16 @@ class FlowMatchingConfig:
     time_mean: float = 0.0  # of logit(t) in training; above 0: more often near the noise
     time_std: float = 1.0  # of logit(t) in training
     shift: float = 1.0  # of the sampling times towards the noise; sqrt(pixels / pixels it is 1 for)
+    prediction_type: str = "velocity"  # what the model returns: "velocity" or "x0"
+    max_weight: float = 10.0  # of x0's squared error: 1 / t^2, the velocity's weight, up to this
+    clip: float | None = None  # keep a predicted x0 within [-clip, clip]: 1.0 for pictures
+
+    def __post_init__(self) -> None:
+        if self.prediction_type not in ("velocity", "x0"):
+            raise ValueError(
+                f"flow_matching: prediction_type is {self.prediction_type!r}, "
+                "expected 'velocity' or 'x0'"
+            )
 
 
 def loss(
@@ -52,6 +62,8 @@ def loss(
     **conditions: Any,
 ) -> Tensor:
     """The mean squared error of the velocity, at one random time for each picture.
+
+    A model that predicts x0 has the velocity (xt - x0_hat) / t, whose error is that of x0 over t.
 
     conditions  handed to the model; to train for guidance, the caller empties some of them
 
@@ -64,10 +76,13 @@ def loss(
     eps = noise_like(x0, rng)
     share = t.reshape(-1, *[1] * (x0.ndim - 1))  # (N,) -> (N, 1, ..., 1)
     xt = (1 - share) * x0 + share * eps  # 2403.03206, eq. 13
-    velocity = model(Tensor(xt), t, **conditions)
-    if velocity.shape != x0.shape:
-        raise ValueError(f"flow_matching: the model returned {velocity.shape}, x0 is {x0.shape}")
-    return ((velocity - (eps - x0)) ** 2).mean()  # 2210.02747, eq. 23
+    y = model(Tensor(xt), t, **conditions)
+    if y.shape != x0.shape:
+        raise ValueError(f"flow_matching: the model returned {y.shape}, x0 is {x0.shape}")
+    if config.prediction_type == "x0":
+        weight = xp.minimum(1 / xp.maximum(share, 1e-4) ** 2, config.max_weight)
+        return (weight.astype(x0.dtype) * (y - x0) ** 2).mean()
+    return ((y - (eps - x0)) ** 2).mean()  # 2210.02747, eq. 23
 
 
 def sample(
@@ -98,3 +113,15 @@ def sample(
     noise = move(rng.standard_normal((n, *shape)).astype(np.float32), device)  # x at t = 1
     velocity = guided_model(model, conditions or {}, null_conditions, guidance_scale)
     return sample_flow(velocity, noise, sampler, steps, config.shift, rng, callback=callback)
+
+
+def _velocity(predict_x0: Velocity, clip: float | None) -> Velocity:
+    """v = (xt - x0_hat) / t, from xt = (1 - t) x0 + t eps and v = eps - x0."""
+
+    def velocity(xt: Array, t: float) -> Array:
+        x0_hat = predict_x0(xt, t)
+        if clip is not None:
+            x0_hat = x0_hat.clip(-clip, clip)
+        return (xt - x0_hat) / t
+
+    return velocity

@@ -11,7 +11,7 @@ where they need them, and one vector for the whole caption joins the time in eve
     attention to c   : softmax(Q K^T / sqrt(DH)) V,  Q from the pixels, K and V from c    2112.10752, 3.3
     v                = U-Net(x_t, t, e, c)
 
-Shapes: pictures (N, H, W, 3), words (N, L) integers, times (N,).
+Shapes: pictures (N, H, W, 3), times (N,), words (N, L) integers.
 
 Differs from the papers in: words are tokens, and there are two dozen of them; the caption's vector is a
 linear map of all token vectors, not the last one, so that the order of the words is not averaged
@@ -89,9 +89,9 @@ class TextEncoder(nn.Module):
 
 
 class TextUNet(nn.Module):
-    """The velocity (or whatever it is trained to predict) of a noisy picture, given its caption.
+    """What a sampler needs to know about a noisy picture, given its caption.
 
-    Shapes: xt (N, H, W, 3), t (N,), text = encode(words) -> (N, H, W, 3).
+    Shapes: xt (N, H, W, 3), t (N,), words (N, L) -> (N, H, W, 3).
     """
 
     def __init__(self, config: TextUNetConfig, *, rng: np.random.Generator):
@@ -99,12 +99,8 @@ class TextUNet(nn.Module):
         self.text = TextEncoder(config, rng=rng)
         self.unet = nn.UNet(config.unet(), rng=rng)
 
-    def encode(self, words: np.ndarray) -> tuple[Tensor, Tensor]:
-        """The caption's part, which is the same at every step of sampling."""
-        return self.text(words)
-
-    def forward(self, xt: Tensor, t: np.ndarray, text: tuple[Tensor, Tensor]) -> Tensor:
-        context, embedding = text
+    def forward(self, xt: Tensor, t: np.ndarray, words: np.ndarray) -> Tensor:
+        context, embedding = self.text(words)  # (N, L, D), (N, E)
         patches = space_to_depth(xt, self.config.patch_size)  # (N, H/P, W/P, 3 P P)
         y = self.unet(patches, t, embedding=embedding, context=context)
         return pixel_shuffle(y, self.config.patch_size)  # (N, H, W, 3)

@@ -1,0 +1,192 @@
+"""Text to image: a U-Net learns to draw what a caption of coloured shapes says.
+
+PLACEHOLDER
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from minigen.autograd import Tensor
+from minigen.data.pixels import to_float, to_uint8
+from minigen.data.scene_judge import summary
+from minigen.data.scene_parser import judge_many
+from minigen.data.scenes import sample_batch
+from minigen.data.words import SCENE_CAPTION_LENGTH, SCENE_WORDS
+from minigen.models.flow_matching import flow_matching
+from minigen.models.flow_matching.flow_matching import FlowMatchingConfig
+from minigen.models.text_to_image.text_unet import TextUNet, TextUNetConfig
+from minigen.optim import EMA, AdamW, Muon, split_matrices
+from minigen.parallel import cores, in_parts
+from minigen.schedules import warmup_linear
+from minigen.train import RunFolder, config_from, load_model, option
+from minigen.train import train as run_training
+
+NO_HIDDEN_LAYER = ("word", "position", "positions", "input", "output")  # AdamW's, though matrices
+SHOWN = (  # the captions of the sample pictures
+    "a large red circle above a small blue square on a white background",
+    "a small blue square above a large red circle on a white background",
+    "a small green ring left of a large orange triangle on a black background",
+    "a large yellow cross right of a small purple diamond on a white background",
+    "a small red cross on a blue background",
+    "a large green triangle on a yellow background",
+    "a red circle",
+    "a white diamond below a purple cross on a green background",
+)
+KINDS = {  # of captions in an evaluation: share of two objects, colour-shape pairs never trained on
+    "one object": (0.0, "never"),
+    "two objects": (1.0, "never"),
+    "untrained, one object": (0.0, "only"),
+    "untrained, two objects": (1.0, "only"),
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of a run; those of the network and the sampler have the names they have there."""
+
+    steps: int | None = option(5000, "optimiser steps")
+    minutes: float | None = option(None, "stop after so many minutes")
+    batch_size: int = option(64, "pictures a step")
+    channels: tuple[int, ...] = option((64, 96, 128), "of the U-Net at 16, 8 and 4 pixels")
+    blocks: int = option(1, "residual blocks of a level")
+    text_width: int = option(128, "of a word's vector")
+    text_layers: int = option(2, "Transformer blocks over the words")
+    pairs: float = option(0.7, "share of pictures with two objects")
+    no_prompt: float = option(0.1, "share of captions emptied, for guidance")
+    drop_size: float = option(0.12, "share of sizes left out of captions")
+    drop_background: float = option(0.12, "share of backgrounds left out of captions")
+    prediction_type: str = option("x0", "what the network returns", ("x0", "velocity"))
+    time_mean: float = option(1.5, "of logit(t) in training: above 0 is more often near the noise")
+    time_std: float = option(1.2, "of logit(t) in training")
+    lr_matrices: float = option(0.02, "largest learning rate of Muon, for hidden matrices")
+    lr_rest: float = option(2e-3, "largest learning rate of AdamW, for the rest")
+    warmup_steps: int = option(50, "steps until the largest learning rate")
+    ema: float = option(0.999, "decay of the weights' moving average")
+    sampler: str = option("flow_euler", "of the pictures, unless another is asked for")
+    sampling_steps: int = option(20, "of that sampler")
+    guidance: float = option(2.0, "classifier-free guidance scale")
+    shift: float = option(5.0, "of the sampling times towards the noise")
+    clip: float = option(1.0, "keep predicted pictures within [-clip, clip]")
+    seed: int = option(0, "of weights and batches")
+    workers: int = option(cores(), "threads that share each batch")
+    sample_every: int = option(500, "steps between pictures")
+    save_every: int = option(250, "steps between checkpoints")
+    log_every: int = option(25, "steps between lines of log.csv")
+    words: tuple[str, ...] = SCENE_WORDS.vocabulary
+
+    @property
+    def vocabulary(self) -> int:
+        return len(self.words) + 1  # the padding is a word too
+
+    def network(self) -> TextUNetConfig:
+        return _part(TextUNetConfig, self)
+
+    def flow(self) -> FlowMatchingConfig:
+        return _part(FlowMatchingConfig, self)
+
+
+def _part(kind: type, config: Config) -> Any:
+    """A Config of `kind`, with the settings that have the same name here."""
+    return kind(
+        **{f.name: getattr(config, f.name) for f in fields(kind) if hasattr(config, f.name)}
+    )
+
+
+def batch(rng: np.random.Generator, config: Config) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures (N, 32, 32, 3) in [-1, 1] and their words (N, L), of some no words."""
+    pictures, captions = sample_batch(
+        config.batch_size,
+        rng,
+        pairs=config.pairs,
+        drop_size=config.drop_size,
+        drop_background=config.drop_background,
+    )
+    words = SCENE_WORDS.encode(captions)
+    words[rng.random(len(words)) < config.no_prompt] = 0
+    return to_float(pictures), words
+
+
+def train(config: Config, run: RunFolder) -> None:
+    """Train in `run`, or go on where it stands."""
+    rng = np.random.default_rng(config.seed)
+    model = TextUNet(config.network(), rng=rng)
+    matrices, rest = split_matrices(model.named_parameters(), NO_HIDDEN_LAYER)
+
+    def loss(model: TextUNet, batch: Any, rng: np.random.Generator) -> Tensor:
+        pictures, words = batch
+        return flow_matching.loss(model, pictures, rng, config.flow(), words=words)
+
+    run_training(
+        model,
+        loss,
+        partial(batch, config=config),
+        optimizers=[
+            Muon(matrices.items(), config.lr_matrices),
+            AdamW(rest.items(), config.lr_rest),
+        ],
+        run=run,
+        rng=rng,
+        steps=config.steps,
+        minutes=config.minutes,
+        lr_schedule=partial(warmup_linear, warmup_steps=config.warmup_steps),
+        ema=EMA(model, config.ema),
+        workers=config.workers,
+        sample=lambda model, rng: draw(model, config, SHOWN, rng),
+        sample_every=config.sample_every,
+        save_every=config.save_every,
+        log_every=config.log_every,
+    )
+
+
+def draw(
+    model: TextUNet, config: Config, captions: Sequence[str], rng: np.random.Generator
+) -> np.ndarray:
+    """A picture for each caption, uint8 (N, 32, 32, 3), drawn 64 at a time."""
+    pictures = []
+    for first in range(0, len(captions), 64):
+        words = SCENE_WORDS.encode(captions[first : first + 64], SCENE_CAPTION_LENGTH)
+        pictures.append(
+            flow_matching.sample(
+                in_parts(model),
+                len(words),
+                rng,
+                (32, 32, 3),
+                config.flow(),
+                sampler=config.sampler,
+                steps=config.sampling_steps,
+                conditions={"words": words},
+                null_conditions={"words": np.zeros_like(words)},
+                guidance_scale=config.guidance,
+            )
+        )
+    return to_uint8(np.concatenate(pictures))
+
+
+def sample(run: RunFolder, n: int, rng: np.random.Generator) -> np.ndarray:
+    """`n` pictures, half of one object and half of two."""
+    config, model = _trained(run)
+    return draw(model, config, sample_batch(n, rng)[1], rng)
+
+
+def evaluate(run: RunFolder, n: int, rng: np.random.Generator) -> dict[str, float]:
+    """Shares of `n` captions of each kind whose picture is exactly right, read by the parser."""
+    config, model = _trained(run)
+    scores = {}
+    for kind, (pairs, held_out) in KINDS.items():
+        captions = sample_batch(
+            n, rng, pairs=pairs, held_out=held_out, drop_size=0, drop_background=0
+        )[1]
+        shares = summary(judge_many(draw(model, config, captions, rng), captions))
+        scores |= {f"{kind}: {name.replace('_', ' ')}": share for name, share in shares.items()}
+    return scores
+
+
+def _trained(run: RunFolder) -> tuple[Config, TextUNet]:
+    config = config_from(Config, run.config)
+    model = TextUNet(config.network(), rng=np.random.default_rng(0))
+    model.load_state_dict(load_model(run.path)[0])
+    return config, model.eval()
