@@ -1,0 +1,33 @@
+"""Recipes: where data, model, optimiser and sampler meet; one module each, found by its name.
+
+A recipe `minigen/recipes/<name>.py` has
+
+    its docstring                   first line: for lists; the rest says what to expect: command,
+                                    machine, minutes, the number, its spread over seeds, date
+    Config                          a frozen dataclass of `option`s, shown by the command line too
+    train(config, run)              builds all parts and calls minigen.train.train, which resumes
+    sample(run, n, rng, *, ...)     -> pictures, uint8 (N, H, W, 3), or one picture (H, W, 3)
+    evaluate(run, n, rng, *, ...)   -> {name: number}, measured on n samples
+
+where `run` is a RunFolder. What stands after the `*` of sample and evaluate, with a type and a
+default, becomes an option of `minigen sample RUN` and `minigen eval RUN`.
+"""
+
+import importlib
+import pkgutil
+from types import ModuleType
+
+
+def recipe_names() -> list[str]:
+    """The modules in this folder."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def load_recipe(name: str) -> ModuleType:
+    """The recipe's module.
+
+    Raises: ValueError for a name that no recipe has.
+    """
+    if name not in recipe_names():
+        raise ValueError(f"there is no recipe {name!r}; there are {', '.join(recipe_names())}")
+    return importlib.import_module(f"{__name__}.{name}")

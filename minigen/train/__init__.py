@@ -5,11 +5,11 @@ from minigen.train.files import (
     DamagedFileError,
     SaveError,
     load_weights,
+    save_bytes,
     save_weights,
-    write_atomically,
 )
 from minigen.train.loop import NotFiniteError, train
-from minigen.train.run_folder import RunFolder, load_model
+from minigen.train.run_folder import RunFolder, load_model, save_picture
 
 __all__ = [
     "DamagedFileError",
@@ -20,7 +20,8 @@ __all__ = [
     "load_model",
     "load_weights",
     "option",
+    "save_bytes",
+    "save_picture",
     "save_weights",
     "train",
-    "write_atomically",
 ]

@@ -4,7 +4,7 @@
     class Config:
         steps: int = option(2000, "optimiser steps")
         minutes: float | None = option(None, "stop after so many minutes")
-        data: str = option("moons", "toy set", choices=("ring", "moons"))
+        data: str = option("ring", "toy set", choices=("ring", "grid25"))
 
 Types: int, float, str, bool, tuples of one of them, each also "or None".
 """

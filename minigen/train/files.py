@@ -22,6 +22,8 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, numpy, safe_open
 
+from minigen.data.files import write_atomically
+
 State = Mapping[str, np.ndarray]
 
 
@@ -36,29 +38,16 @@ class SaveError(OSError):
         return f"{self.filename}: {self.strerror}"
 
 
-def write_atomically(path: str | Path, data: bytes) -> None:
-    """Put `data` at `path`, or leave everything as it was.
+def save_bytes(path: str | Path, data: bytes) -> None:
+    """Put `data` at `path`, or leave everything as it was; it stays there through a power cut.
 
     Raises: SaveError with the system's reason (a full disk, no permission).
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _flush_folder(path.parent)
+        write_atomically(path, data)
+        _flush_folder(Path(path).parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        size = f"{len(data) / 1e6:.1f} MB"
-        raise SaveError(
-            error.errno, f"could not write {size}: {error.strerror}", str(path)
-        ) from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        raise SaveError(error.errno, error.strerror, str(path)) from error
 
 
 def _flush_folder(folder: Path) -> None:
@@ -84,7 +73,7 @@ def save_weights(
     arrays = {name: _stored(name, a, dtype) for name, a in state.items()}
     note = json.loads(json.dumps(dict(note or {}), default=_plain))
     text = json.dumps({"note": note, "sha256": _digest(note, arrays)}, sort_keys=True)
-    write_atomically(path, numpy.save(arrays, {"minigen": text}))
+    save_bytes(path, numpy.save(arrays, {"minigen": text}))
 
 
 def _stored(name: str, a: np.ndarray, dtype: str | None) -> np.ndarray:

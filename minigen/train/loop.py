@@ -25,12 +25,12 @@ import numpy as np
 from minigen.autograd import Tensor, no_grad
 from minigen.nn import Module
 from minigen.optim import EMA, clip_grad_norm
-from minigen.parallel import one_blas_thread
+from minigen.parallel import one_blas_thread, size_of
 from minigen.trace import stop_at_nan
 from minigen.train.data_parallel import check_parallel, parallel_backward
 from minigen.train.files import SaveError
 from minigen.train.interrupts import Interrupts
-from minigen.train.meter import Meter, batch_size
+from minigen.train.meter import Meter
 from minigen.train.run_folder import RunFolder
 from minigen.train.state import Batches, TrainingState
 
@@ -130,7 +130,7 @@ class _Training:
                     with interrupts.held():
                         self.update(numbers)
                         state.seconds = time.monotonic() - start
-                        meter.count(batch_size(batch), time.monotonic() - began)
+                        meter.count(size_of(batch), time.monotonic() - began)
                         if state.step % log_every == 0:
                             self.log(meter)
                         self.place = state.note(), state.buffers()

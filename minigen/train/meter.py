@@ -59,15 +59,3 @@ def clock(seconds: float) -> str:
     minutes, s = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{s:02}" if hours else f"{minutes}:{s:02}"
-
-
-def batch_size(batch: Any) -> int:
-    """How many images: the length of the array, or of the first of several.
-
-    >>> import numpy as np
-    >>> batch_size((np.zeros((4, 8, 8, 3)), np.zeros(4))), batch_size({"x": np.zeros((3, 2))})
-    (4, 3)
-    """
-    if isinstance(batch, dict):
-        batch = next(iter(batch.values()))
-    return len(batch[0]) if isinstance(batch, tuple | list) else len(batch)

@@ -23,15 +23,15 @@ from typing import Any
 import numpy as np
 
 from minigen import __version__
-from minigen.data.pixels import grid
+from minigen.data.pixels import grid, png_bytes
 from minigen.train.files import (
     DamagedFileError,
     SaveError,
     State,
     load_weights,
+    save_bytes,
     save_weights,
     split_parts,
-    write_atomically,
 )
 
 KEPT = 2  # checkpoints: the newest, and one more in case that one is damaged
@@ -96,7 +96,7 @@ class RunFolder:
             "written": time.strftime("%Y-%m-%d %H:%M:%S"),
         }
         text = json.dumps(content, indent=2, default=str) + "\n"
-        write_atomically(path / "config.json", text.encode())
+        save_bytes(path / "config.json", text.encode())
 
     def change_config(self, **changes: Any) -> None:
         """Write other settings into config.json, as when a run goes on for longer than planned."""
@@ -187,16 +187,12 @@ class RunFolder:
         if names:
             text = io.StringIO(newline="")
             csv.writer(text).writerows([names, *(row for row in rows if int(row[0]) <= step)])
-            write_atomically(self.path / "log.csv", text.getvalue().encode())
+            save_bytes(self.path / "log.csv", text.getvalue().encode())
 
     def save_samples(self, step: int, pictures: np.ndarray) -> Path:
-        """One PNG: a grid of pictures (N, H, W, 3), or a single one (H, W, 3); uint8."""
-        from PIL import Image
-
+        """Write samples/step_<step>.png, see save_picture."""
         path = self.path / "samples" / f"step_{step:08d}.png"
-        file = io.BytesIO()
-        Image.fromarray(pictures if pictures.ndim == 3 else grid(pictures)).save(file, "PNG")
-        write_atomically(path, file.getvalue())
+        save_picture(path, pictures)
         return path
 
     def plot_loss(self) -> None:
@@ -214,7 +210,15 @@ class RunFolder:
         axes.grid(alpha=0.3)
         file = io.BytesIO()
         FigureCanvasAgg(figure).print_png(file)
-        write_atomically(self.path / "loss.png", file.getvalue())
+        save_bytes(self.path / "loss.png", file.getvalue())
+
+
+def save_picture(path: str | Path, pictures: np.ndarray) -> None:
+    """Write one PNG, atomically: a grid of pictures (N, H, W, 3), or a single one (H, W, 3); uint8.
+
+    Raises: SaveError.
+    """
+    save_bytes(path, png_bytes(pictures if pictures.ndim == 3 else grid(pictures, gap=2)))
 
 
 def load_model(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -1,0 +1,29 @@
+"""Measure a run's newest checkpoint; the numbers are printed and kept in RUN/evaluation.json."""
+
+import argparse
+import json
+from pathlib import Path
+
+from minigen.cli.runs import add_run_options, call
+
+EXAMPLES = """examples:
+  minigen eval runs/toy_flow-1
+  minigen eval runs/toy_flow-1 -n 4096 --seed 1
+  minigen eval runs/toy_flow-1 --help          the options of its recipe"""
+
+
+def add_options(parser: argparse.ArgumentParser, words: list[str]) -> None:
+    add_run_options(parser, words, "evaluate", n=1000)
+
+
+def run(args: argparse.Namespace) -> int:
+    from minigen.train import save_bytes
+
+    numbers = {name: float(value) for name, value in call(args, "evaluate").items()}
+    width = max(map(len, numbers), default=0)
+    for name, value in numbers.items():
+        print(f"{name:{width}}  {value:.6g}")
+    settings = {k: v for k, v in vars(args).items() if k not in ("command", "traceback", "run")}
+    content = json.dumps({"numbers": numbers, "settings": settings}, indent=2) + "\n"
+    save_bytes(Path(args.run) / "evaluation.json", content.encode())
+    return 0

@@ -1,0 +1,110 @@
+"""Options of the command line, made from a recipe's dataclass or a function's arguments."""
+
+import argparse
+import inspect
+import types
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import Any, NamedTuple, NoReturn, Union, get_args, get_origin, get_type_hints
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, and keeps the line breaks of its texts."""
+
+    def __init__(self, **settings: Any):
+        settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(allow_abbrev=False, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"minigen: error: {message} (see {self.prog} --help)\n")
+
+
+class Setting(NamedTuple):
+    """One option: as it is called in Python, its type, default, and what --help says."""
+
+    name: str
+    type: Any
+    default: Any
+    help: str
+    choices: Sequence[Any] | None = None
+
+
+def settings_of_config(kind: type) -> list[Setting]:
+    """Those of a recipe's Config."""
+    hints = get_type_hints(kind)
+    return [
+        Setting(f.name, hints[f.name], f.default, f.metadata["help"], f.metadata["choices"])
+        for f in fields(kind)
+    ]
+
+
+def settings_of_function(function: Callable[..., Any]) -> list[Setting]:
+    """The arguments behind the `*`."""
+    hints = get_type_hints(function)
+    return [
+        Setting(p.name, hints[p.name], p.default, p.name.replace("_", " "))
+        for p in inspect.signature(function).parameters.values()
+        if p.kind is p.KEYWORD_ONLY
+    ]
+
+
+def add_settings(parser: argparse.ArgumentParser, settings: Sequence[Setting], title: str) -> None:
+    """`guidance_scale: float = 3.0` becomes `--guidance-scale`; what is not given stays unset."""
+    group = parser.add_argument_group(title)
+    for setting in settings:
+        kind, many = _kind(setting.type)
+        default = "" if setting.default is None else f" (default: {_shown(setting.default)})"
+        how: dict[str, Any] = {"default": argparse.SUPPRESS, "dest": setting.name}
+        how["help"] = (setting.help + default).replace("%", "%%")
+        if kind is bool:
+            how["action"] = argparse.BooleanOptionalAction
+        else:
+            how |= {"type": kind, "choices": setting.choices}
+            if not setting.choices:
+                how["metavar"] = {int: "N", float: "X"}.get(kind, "TEXT")
+            if many:
+                how |= {"nargs": "+", "action": _AsTuple}
+        group.add_argument("--" + setting.name.replace("_", "-"), **how)
+
+
+class _AsTuple(argparse.Action):
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
+        setattr(namespace, self.dest, tuple(values))
+
+
+def _kind(hint: Any) -> tuple[type, bool]:
+    """(int, False) for int and int | None, (int, True) for tuple[int, ...]."""
+    if get_origin(hint) in (Union, types.UnionType):
+        (hint,) = (a for a in get_args(hint) if a is not type(None))
+    if get_origin(hint) is tuple:
+        return get_args(hint)[0], True
+    if get_origin(hint) is not None:  # Literal["a", "b"]
+        return type(get_args(hint)[0]), False
+    return hint, False
+
+
+def _shown(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def given(args: argparse.Namespace, settings: Sequence[Setting]) -> dict[str, Any]:
+    """The settings that stood on the command line."""
+    return {s.name: getattr(args, s.name) for s in settings if hasattr(args, s.name)}
+
+
+def number(kind: type, minimum: float, name: str = "number") -> Callable[[str], Any]:
+    """A type for add_argument: an int or a float of at least `minimum`."""
+
+    def parse(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not minimum <= value < float("inf"):
+            what = "a whole number" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(
+                f"{name} is {text}, expected {what}, {minimum} or more"
+            )
+        return value
+
+    return parse
