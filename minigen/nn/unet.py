@@ -201,7 +201,7 @@ class UNet(Module):
     def forward(
         self, x: Any, t: Any, embedding: Any = None, context: Any = None, context_mask: Any = None
     ) -> Tensor:
-        self._check(x, context)
+        self._check(x, t, context)
         e = self._embed(t, embedding, x.dtype)  # (N, embedding_width)
         down, up = iter(self.down), iter(self.up)
         levels, blocks = len(self.config.channels), self.config.blocks
@@ -235,10 +235,12 @@ class UNet(Module):
         grid = xp.stack([rows, columns], axis=-1).astype(x.dtype)  # (H, W, 2)
         return concat([x, broadcast_to(Tensor(grid), shape=(N, H, W, 2))], axis=-1)
 
-    def _check(self, x: Any, context: Any) -> None:
+    def _check(self, x: Any, t: Any, context: Any) -> None:
         size, C = self.config.sample_size, self.config.in_channels
         if x.ndim != 4 or x.shape[1:] != (size, size, C):
             raise ValueError(f"UNet: x is {x.shape}, expected (N, {size}, {size}, {C})")
+        if t.shape != x.shape[:1]:
+            raise ValueError(f"UNet: t is {t.shape}, expected {x.shape[:1]}")
         if (context is None) != (self.config.context_width is None):
             raise ValueError(
                 f"UNet: context is {'missing' if context is None else 'given'}, "
