@@ -52,14 +52,14 @@ def add_settings(parser: argparse.ArgumentParser, settings: Sequence[Setting], t
     """`guidance_scale: float = 3.0` becomes `--guidance-scale`; what is not given stays unset."""
     group = parser.add_argument_group(title)
     for setting in settings:
-        kind, many = _kind(setting.type)
+        kind, many, optional = _kind(setting.type)
         default = "" if setting.default is None else f" (default: {_shown(setting.default)})"
         how: dict[str, Any] = {"default": argparse.SUPPRESS, "dest": setting.name}
         how["help"] = (setting.help + default).replace("%", "%%")
         if kind is bool:
             how["action"] = argparse.BooleanOptionalAction
         else:
-            how |= {"type": kind, "choices": setting.choices}
+            how |= {"type": _or_none(kind) if optional else kind, "choices": setting.choices}
             if not setting.choices:
                 how["metavar"] = {int: "N", float: "X"}.get(kind, "TEXT")
             if many:
@@ -72,15 +72,27 @@ class _AsTuple(argparse.Action):
         setattr(namespace, self.dest, tuple(values))
 
 
-def _kind(hint: Any) -> tuple[type, bool]:
-    """(int, False) for int and int | None, (int, True) for tuple[int, ...]."""
-    if get_origin(hint) in (Union, types.UnionType):
+def _kind(hint: Any) -> tuple[type, bool, bool]:
+    """(type, whether there are many, whether there may be none).
+
+    >>> _kind(tuple[int, ...]), _kind(float | None)
+    ((<class 'int'>, True, False), (<class 'float'>, False, True))
+    """
+    optional = get_origin(hint) in (Union, types.UnionType)
+    if optional:
         (hint,) = (a for a in get_args(hint) if a is not type(None))
-    if get_origin(hint) is tuple:
-        return get_args(hint)[0], True
-    if get_origin(hint) is not None:  # Literal["a", "b"]
-        return type(get_args(hint)[0]), False
-    return hint, False
+    many = get_origin(hint) is tuple
+    return (get_args(hint)[0] if many else hint), many, optional
+
+
+def _or_none(kind: type) -> Callable[[str], Any]:
+    """A type for add_argument that takes "none" too, to lift a limit that is the default."""
+
+    def parse(text: str) -> Any:
+        return None if text == "none" else kind(text)
+
+    parse.__name__ = kind.__name__  # which argparse names in its error
+    return parse
 
 
 def _shown(value: Any) -> str:

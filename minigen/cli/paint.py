@@ -13,36 +13,25 @@ EXAMPLES = """examples:
 
 
 def add_options(parser: argparse.ArgumentParser, words: list[str]) -> None:
-    parser.add_argument("prompt", nargs="?", metavar="PROMPT", help="what to draw")
-    parser.add_argument(
-        "--prompts", metavar="FILE", help="a prompt a line; -- out is a folder then"
-    )
-    parser.add_argument(
-        "--model", metavar="NAME|RUN", default="scenes", help="weights that ship, or a run folder"
-    )
-    parser.add_argument(
-        "-n", type=number(int, 1), default=1, metavar="N", help="pictures of each prompt"
-    )
-    parser.add_argument("--seed", type=number(int, 0), default=0, metavar="S", help="of the noise")
-    parser.add_argument("--steps", type=number(int, 1), metavar="K", help="of the sampler")
-    parser.add_argument(
-        "--guidance",
-        type=float,
-        metavar="G",
-        help="how far to push towards the prompt; 1: not at all",
-    )
-    parser.add_argument("--sampler", metavar="NAME", help="flow_euler, heun, ddim, ...")
-    parser.add_argument(
+    add = parser.add_argument
+    add("prompt", nargs="?", metavar="PROMPT", help="what to draw")
+    add("--prompts", metavar="FILE", help="a prompt a line; --out is then a folder")
+    add("--model", metavar="NAME|RUN", help="a model that ships, or a run folder (default: scenes)")
+    add("-n", type=number(int, 1), default=1, metavar="N", help="pictures of each prompt")
+    add("--seed", type=number(int, 0), default=0, metavar="S", help="of the noise (default: 0)")
+    add("--steps", type=number(int, 1), metavar="K", help="of the sampler")
+    add("--guidance", type=float, metavar="G", help="push towards the prompt; 1 is no push")
+    add("--sampler", metavar="NAME", help="flow_euler, heun, dpmpp_2m, ddim, ...")
+    add(
         "--scale",
         type=number(int, 1),
+        default=8,
         metavar="PIXELS_PER_PIXEL",
-        help="enlarge each pixel; 1 is the native 32 x 32",
+        help="enlarge each pixel; 1 is the native 32 x 32 (default: 8)",
     )
-    parser.add_argument("--strip", action="store_true", help="add the film of the denoising")
-    parser.add_argument("--out", metavar="FILE|DIR", help="where to put the picture or pictures")
-    parser.add_argument(
-        "--again", metavar="FILE.png", help="draw that picture again, from its metadata"
-    )
+    add("--strip", action="store_true", help="add the film of the denoising")
+    add("--out", metavar="FILE|DIR", help="where to put the picture or the pictures")
+    add("--again", metavar="FILE.png", help="draw that picture once more, from its metadata")
 
 
 def run(args: argparse.Namespace) -> int:

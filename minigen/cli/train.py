@@ -18,7 +18,8 @@ EXAMPLES = """examples:
 
 Ctrl-C saves the last completed step and says how to go on."""
 
-CHANGEABLE = ("steps", "minutes", "sample_every", "save_every", "log_every")  # in a resumed run
+# in a resumed run
+CHANGEABLE = ("steps", "minutes", "workers", "sample_every", "save_every", "log_every")
 
 
 def add_options(parser: argparse.ArgumentParser, words: list[str]) -> None:
