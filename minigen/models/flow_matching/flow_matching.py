@@ -111,7 +111,8 @@ def sample(
     Shapes: -> (n, *shape), float32.
     """
     noise = move(rng.standard_normal((n, *shape)).astype(np.float32), device)  # x at t = 1
-    velocity = guided_model(model, conditions or {}, null_conditions, guidance_scale)
+    predict = guided_model(model, conditions or {}, null_conditions, guidance_scale)
+    velocity = predict if config.prediction_type == "velocity" else _velocity(predict, config.clip)
     return sample_flow(velocity, noise, sampler, steps, config.shift, rng, callback=callback)
 
 
