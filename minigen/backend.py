@@ -2,35 +2,32 @@
 
 The reference, the NumPy text of an op, is the default. Kernels are asked for by name or by "auto":
 
-    use_kernels("auto")                      from here on: the fastest kernel that can run, else the reference
-    with use_kernels(conv2d="cpu_threads"):  inside this block: this kernel, or an error that says why it cannot run
-    MINIGEN_KERNELS=auto python ...          the same from outside;  "auto,conv2d=cpu_threads" mixes both
+    use_kernels("auto")                      from here on: the fastest that can run, else reference
+    with use_kernels(conv2d="cpu_threads"):  in this block: this kernel, or an error that says why
+    MINIGEN_KERNELS=auto python ...          from outside; "auto,conv2d=cpu_threads" mixes both
 
-A kernel is a module `kernels/<op>/<rung>.py` with two functions, listed slow to fast in `RUNGS` of `kernels/<op>/__init__.py`:
+A kernel is a module `kernels/<op>/<rung>.py` with two functions; `kernels/<op>/__init__.py` lists
+the names of the modules, slow to fast, in `RUNGS`:
 
-    supports(*arrays, **params) -> None, or the reason why it cannot run
-    launch(*arrays, **params)   -> (y, backward or None);  backward(g) -> one array (or None) for each input array
+    supports(*arrays, **settings) -> None, or the reason why it cannot run
+    launch(*arrays, **settings)   -> (y, backward or None)
+                                     backward(g) -> one array (or None) for each input array
 """
 
+import functools
 import importlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar, Token
-from types import ModuleType, TracebackType
-from typing import Any
+from types import MappingProxyType, ModuleType, TracebackType
+from typing import Any, NamedTuple
 
 import numpy as np
 
 Array = Any  # a numpy.ndarray or a cupy.ndarray
-Launcher = Callable[..., tuple[Array, Callable[..., Any] | None]]
 
-_log = logging.getLogger("minigen")
-_said: set[str] = set()
-
-
-class KernelError(RuntimeError):
-    """A kernel that was asked for by name does not exist or cannot run here."""
+_NUMPY = (np.ndarray, np.generic)
 
 
 def array_module(x: Array) -> Any:
@@ -39,26 +36,37 @@ def array_module(x: Array) -> Any:
     >>> array_module(np.zeros(3)).__name__
     'numpy'
     """
-    if isinstance(x, np.ndarray | np.generic):
+    if isinstance(x, _NUMPY):
         return np
-    return importlib.import_module(type(x).__module__.partition(".")[0])
+    if not _is_cupy(x):
+        raise TypeError(f"array_module: got {type(x).__name__}, expected a NumPy or CuPy array")
+    return importlib.import_module("cupy")
+
+
+def _is_cupy(x: Any) -> bool:
+    return type(x).__module__.partition(".")[0] == "cupy"
 
 
 def as_array(x: Any, dtype: Any = None) -> Array:
     """`x` as an array, where it already is: a CuPy array stays on the GPU.
 
-    Python numbers and lists of them become float32 (or stay integers and bools); arrays keep their dtype.
+    Python numbers and lists of them become float32 (or stay integers and bools); arrays keep their
+    dtype. No copy where none is needed.
     """
-    if type(x).__module__.partition(".")[0] == "cupy":
+    if isinstance(x, _NUMPY):
+        return np.asarray(x, dtype)
+    if _is_cupy(x):
         return x if dtype is None else x.astype(dtype, copy=False)
-    if dtype is None and not isinstance(x, np.ndarray | np.generic):
-        x = np.asarray(x)
-        return x.astype(np.float32) if x.dtype == np.float64 else x
-    return np.asarray(x, dtype)
+    a = np.asarray(x)
+    if a.dtype.kind not in "fiub":
+        raise TypeError(f"as_array: got {type(x).__name__}, expected numbers")
+    if dtype is None:
+        dtype = np.float32 if a.dtype == np.float64 else a.dtype
+    return a.astype(dtype, copy=False)
 
 
 def move(x: Array, device: str) -> Array:
-    """The array on `device`, "cpu" or "gpu" (alias "cuda").
+    """The array on `device`, "cpu" or "gpu" (alias "cuda"); itself where it is there already.
 
     Raises: RuntimeError where CuPy or the GPU is missing, with what to install.
     """
@@ -74,28 +82,47 @@ def move(x: Array, device: str) -> Array:
         raise RuntimeError(
             'move: CuPy is not installed: pip install "minigen[cuda12]" or "minigen[cuda13]"'
         ) from error
-    except (
-        Exception
-    ) as error:  # CuPy raises its own CUDARuntimeError, which cannot be named without CuPy
+    except Exception as error:  # CuPy's CUDARuntimeError has no name where CuPy is missing
         raise RuntimeError(f"move: no usable GPU: {error}") from error
 
 
-# ------------------------------------------------------------------------------------------------ choice of kernels
+def wait_for(x: Array) -> None:
+    """Return when `x` has been computed: the GPU is behind the program that drives it."""
+    if not isinstance(x, _NUMPY):
+        array_module(x).cuda.get_current_stream().synchronize()
+
+
+# ------------------------------------------------------------------------------- choice of kernels
+
+
+class KernelError(RuntimeError):
+    """A kernel that was asked for by name does not exist or cannot run here."""
+
+
+class Kernel(NamedTuple):
+    """An implementation that runs in the place of the reference."""
+
+    rung: str
+    launch: Callable[..., tuple[Array, Callable[..., Any] | None]]
+
+
+_log = logging.getLogger("minigen")
+_said: set[str] = set()  # what was logged, to say it once
 
 
 def _from_text(text: str) -> dict[str, str]:
     """ "auto,conv2d=cpu_threads" -> {"*": "auto", "conv2d": "cpu_threads"}."""
-    parts = (part.strip().partition("=") for part in text.split(",") if part.strip())
+    parts = (part.partition("=") for part in text.replace(" ", "").split(",") if part)
     return {(op if rung else "*"): (rung or op) for op, _, rung in parts}
 
 
-_choice: ContextVar[dict[str, str]] = ContextVar(
-    "kernels", default=_from_text(os.environ.get("MINIGEN_KERNELS", ""))
+_choice: ContextVar[Mapping[str, str]] = ContextVar(
+    "kernels", default=MappingProxyType(_from_text(os.environ.get("MINIGEN_KERNELS", "")))
 )
 
 
 class use_kernels:  # noqa: N801, a function to its users, and a context manager
-    """Choose implementations, from here on or inside a `with` block.
+    """Choose implementations, from here on or inside a `with` block, in this thread.
 
     use_kernels("reference")                   NumPy everywhere (the default)
     use_kernels("auto")                        the fastest kernel that can run, else the reference
@@ -105,19 +132,15 @@ class use_kernels:  # noqa: N801, a function to its users, and a context manager
     """
 
     def __init__(self, default: str | None = None, **rungs: str):
-        if default not in (None, "reference", "auto"):
-            raise KernelError(
-                f'use_kernels: {default!r} is neither "reference" nor "auto"; name a kernel as op="rung"'
-            )
+        if default is not None:
+            _check_default("use_kernels", default)
         for op, rung in rungs.items():
             if rung not in ("reference", "auto", *rungs_of(op)):
                 raise KernelError(
                     f"use_kernels: {op} has no kernel {rung!r}; it has {list(rungs_of(op))}"
                 )
-        chosen = {} if default else dict(_choice.get())
-        self._token: Token[dict[str, str]] | None = _choice.set(
-            chosen | ({"*": default} if default else {}) | rungs
-        )
+        chosen = {"*": default} if default else dict(_choice.get())
+        self._token: Token[Mapping[str, str]] | None = _choice.set(chosen | rungs)
 
     def __enter__(self) -> "use_kernels":
         return self
@@ -130,13 +153,22 @@ class use_kernels:  # noqa: N801, a function to its users, and a context manager
             self._token = None
 
 
+def _check_default(who: str, default: str) -> None:
+    if default not in ("reference", "auto"):
+        raise KernelError(
+            f'{who}: got {default!r}, expected "reference", "auto" or a kernel as op=rung'
+        )
+
+
 def rungs_of(op: str) -> tuple[str, ...]:
     """Names of the kernels of `op`, slow to fast; none where the op has no folder."""
     folder = _load(op)
     return tuple(folder.RUNGS) if folder else ()
 
 
+@functools.cache
 def _load(*path: str) -> ModuleType | None:
+    """The module minigen.kernels.<path>, None where there is none."""
     name = ".".join(("minigen.kernels", *path))
     try:
         return importlib.import_module(name)
@@ -146,62 +178,69 @@ def _load(*path: str) -> ModuleType | None:
         return None
 
 
-def _why_not(op: str, rung: str, arrays: tuple[Array, ...], params: dict[str, Any]) -> str | None:
+def _refusal(op: str, rung: str, arrays: tuple[Array, ...], params: dict[str, Any]) -> str | None:
     """None where the kernel can run on these arrays, else the reason."""
     try:
         module = _load(op, rung)
     except ImportError as error:
-        return f"{error.name} is not installed"
+        return f"{error.name} is not installed" if error.name else str(error)
     return "there is no such kernel" if module is None else module.supports(*arrays, **params)
 
 
-def _decide(op: str, arrays: tuple[Array, ...], params: dict[str, Any]) -> tuple[str, str]:
-    """(rung or "reference", why)."""
+def _decide(op: str, arrays: tuple[Array, ...], params: dict[str, Any]) -> tuple[str, str, bool]:
+    """(rung or "reference", why, whether that is a fallback)."""
     chosen = _choice.get()
-    wanted = chosen.get(op, chosen.get("*", "reference"))
+    wanted = chosen.get(op) or chosen.get("*")
+    if wanted is None:
+        return "reference", "it is the default", False
     if wanted == "reference":
-        return "reference", "it is the default" if not chosen else "it was asked for"
+        return "reference", "it was asked for", False
+    if op not in chosen:
+        _check_default("MINIGEN_KERNELS", wanted)
     if wanted != "auto":
-        reason = _why_not(op, wanted, arrays, params)
-        if reason:
+        if reason := _refusal(op, wanted, arrays, params):
             raise KernelError(f"{op}: the kernel {wanted!r} was asked for and cannot run: {reason}")
-        return wanted, "it was asked for by name"
-    refusals = []
+        return wanted, "it was asked for by name", False
+    refusals: list[str] = []
     for rung in reversed(rungs_of(op)):
-        reason = _why_not(op, rung, arrays, params)
+        reason = _refusal(op, rung, arrays, params)
         if reason is None:
-            return rung, "it is the fastest that can run" + "".join(
-                f"; {line}" for line in refusals
-            )
-        refusals.append(f"{rung}: {reason}")
-    return "reference", "; ".join(refusals) or "no kernel is written for it"
+            why = "; ".join(["it is the fastest that can run", *refusals])
+            return rung, why, False
+        refusals.append(f"{rung} cannot: {reason}")
+    if not refusals:
+        return "reference", "no kernel is written for it", False
+    return "reference", "; ".join(refusals), True
 
 
-def select(op: str, arrays: tuple[Array, ...], params: dict[str, Any]) -> Launcher | None:
-    """The launcher of the chosen kernel, or None for the reference.
+def select(op: str, arrays: tuple[Array, ...], params: dict[str, Any]) -> Kernel | None:
+    """The chosen kernel, or None for the reference; "auto" logs a fallback once for each op.
 
     Raises: KernelError where a kernel was asked for by name and cannot run.
     """
     if not _choice.get():
         return None
-    rung, why = _decide(op, arrays, params)
+    rung, why, fallback = _decide(op, arrays, params)
+    if fallback and op not in _said:
+        _said.add(op)
+        _log.warning("%s runs as reference: %s", op, why)
     if rung == "reference":
-        if rungs_of(op) and "asked for" not in why and op not in _said:
-            _said.add(op)
-            _log.warning("%s: the reference runs: %s", op, why)
         return None
     module = _load(op, rung)
     assert module is not None
-    return module.launch
+    return Kernel(rung, module.launch)
 
 
 def explain(op: str, *arrays: Any, **params: Any) -> str:
-    """One sentence: which implementation of `op` runs on these arrays, and why.
+    """One sentence: which implementation of `op` runs on these arrays (or Tensors), and why.
 
     >>> explain("conv2d", np.zeros((1, 8, 8, 3)), np.zeros((3, 3, 3, 4)))
     'conv2d runs as reference (numpy): it is the default.'
     """
-    plain = tuple(getattr(x, "data", x) if not isinstance(x, np.ndarray) else x for x in arrays)
-    rung, why = _decide(op, plain, params)
+    plain = tuple(x.data if hasattr(x, "requires_grad") else as_array(x) for x in arrays)
     module = array_module(plain[0]).__name__ if plain else "numpy"
+    try:
+        rung, why, _ = _decide(op, plain, params)
+    except KernelError as error:
+        return f"{error}."
     return f"{op} runs as {rung} ({module}): {why}."
