@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from minigen.autograd import Tensor
-from minigen.backend import array_module
+from minigen.backend import array_module, as_array
 from minigen.nn import init
 from minigen.nn.module import Module, Parameter
 from minigen.ops import take
@@ -24,7 +24,8 @@ class Embedding(Module):
         self.weight = Parameter(init.normal((num_embeddings, embedding_dim), 1.0, rng=rng))
 
     def forward(self, indices: Any) -> Tensor:
-        indices = indices.data if isinstance(indices, Tensor) else np.asarray(indices)
+        xp = array_module(self.weight.data)
+        indices = xp.asarray(indices.data if isinstance(indices, Tensor) else indices)
         rows = len(self.weight)
         if indices.dtype.kind not in "iu" or (
             indices.size and not 0 <= int(indices.min()) <= int(indices.max()) < rows
@@ -45,7 +46,7 @@ def timestep_embedding(t: Any, width: int, max_period: float = 10000.0) -> Tenso
     """
     if width % 2:
         raise ValueError(f"timestep_embedding: width is {width}, expected an even number")
-    t = t.data if isinstance(t, Tensor) else np.asarray(t)
+    t = as_array(t.data if isinstance(t, Tensor) else t)
     xp = array_module(t)
     t = t if t.dtype.kind == "f" else t.astype(np.float32)
     half = width // 2
