@@ -1,5 +1,6 @@
 """Look over the shoulder of a program: which ops ran, on what, how long; where the first NaN arose.
 
+    >>> from minigen import Tensor
     >>> x, w = Tensor(np.ones((2, 3), np.float32)), Tensor(np.ones((3, 4), np.float32), True)
     >>> with trace() as record:
     ...     (x @ w).sum().backward()
