@@ -1,7 +1,7 @@
 """Data whose denoiser and noisy distributions are known exactly: mixtures of Gaussians on the line.
 
 For x = a x0 + b eps every component stays a Gaussian, N(a m, a^2 s^2 + b^2), and the mean of x0
-given x is the mean over the components of m + a s^2 / (a^2 s^2 + b^2) (x - a m), by their share in x.
+given x is the mean over them of m + a s^2 / (a^2 s^2 + b^2) (x - a m), by their share in x.
 """
 
 import math
