@@ -104,7 +104,7 @@ def given(args: argparse.Namespace, settings: Sequence[Setting]) -> dict[str, An
     return {s.name: getattr(args, s.name) for s in settings if hasattr(args, s.name)}
 
 
-def number(kind: type, minimum: float, name: str = "number") -> Callable[[str], Any]:
+def number(kind: type, minimum: float) -> Callable[[str], Any]:
     """A type for add_argument: an int or a float of at least `minimum`."""
 
     def parse(text: str) -> Any:
@@ -114,9 +114,7 @@ def number(kind: type, minimum: float, name: str = "number") -> Callable[[str], 
             value = None
         if value is None or not minimum <= value < float("inf"):
             what = "a whole number" if kind is int else "a number"
-            raise argparse.ArgumentTypeError(
-                f"{name} is {text}, expected {what}, {minimum} or more"
-            )
+            raise argparse.ArgumentTypeError(f"expected {what} of at least {minimum}, got {text}")
         return value
 
     return parse

@@ -34,8 +34,12 @@ class DamagedFileError(ValueError):
 class SaveError(OSError):
     """A file could not be written; what stood there before is intact."""
 
-    def __str__(self) -> str:
-        return f"{self.filename}: {self.strerror}"
+    @classmethod
+    def of(cls, error: OSError, path: str | Path) -> "SaveError":
+        """The system's error with the path and the reason in words."""
+        clear = cls(f"cannot write {path}: {error.strerror}" if error.strerror else str(error))
+        clear.errno = error.errno
+        return clear
 
 
 def save_bytes(path: str | Path, data: bytes) -> None:
@@ -47,7 +51,7 @@ def save_bytes(path: str | Path, data: bytes) -> None:
         write_atomically(path, data)
         _flush_folder(Path(path).parent)
     except OSError as error:
-        raise SaveError(error.errno, error.strerror, str(path)) from error
+        raise SaveError.of(error, path) from error
 
 
 def _flush_folder(folder: Path) -> None:

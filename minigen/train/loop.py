@@ -18,6 +18,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ from minigen.train.run_folder import RunFolder
 from minigen.train.state import Batches, TrainingState
 
 Loss = Callable[[Module, Any, np.random.Generator], Tensor | tuple[Tensor, dict[str, Any]]]
+Sample = Callable[[Module, np.random.Generator], np.ndarray]
 _log = logging.getLogger("minigen")
 
 
@@ -56,7 +58,7 @@ def train(
     ema: EMA | None = None,
     max_norm: float | None = 1.0,
     workers: int = 1,
-    sample: Callable[[Module, np.random.Generator], np.ndarray] | None = None,
+    sample: Sample | None = None,
     sample_every: int = 1000,
     save_every: int = 500,
     log_every: int = 20,
@@ -89,22 +91,50 @@ def train(
     state = TrainingState(model, optimizers, ema, batches, rng)
     if workers > 1:
         check_parallel(model)
-    training = _Training(state, run, loss, steps, minutes, lr_schedule, max_norm, workers)
+    training = _Training(
+        state=state,
+        run=run,
+        loss=loss,
+        steps=steps,
+        minutes=minutes,
+        lr_schedule=lr_schedule or (lambda step, steps: 1.0),
+        max_norm=math.inf if max_norm is None else max_norm,
+        workers=workers,
+        sample=sample,
+        sample_every=sample_every,
+        save_every=save_every,
+        log_every=log_every,
+    )
     training.resume()
     with one_blas_thread() if workers > 1 else nullcontext():
-        training.go_on(sample, sample_every, save_every, log_every)
+        training.go_on()
 
 
+@dataclass
 class _Training:
-    """The parts of the loop, and `place`: where to go on from, should a step not be completed."""
+    """The parts of the loop, and what they share."""
 
-    def __init__(self, state, run, loss, steps, minutes, lr_schedule, max_norm, workers):
-        self.state, self.run, self.loss, self.workers = state, run, loss, workers
-        self.steps, self.minutes = steps, minutes
-        self.lr_schedule = lr_schedule or (lambda step, steps: 1.0)
-        self.max_norm = math.inf if max_norm is None else max_norm
-        self.learning_rates = [optimizer.lr for optimizer in state.optimizers]
-        self.saved: int | None = None  # the step of the newest checkpoint
+    state: TrainingState
+    run: RunFolder
+    loss: Loss
+    steps: int | None
+    minutes: float | None
+    lr_schedule: Callable[[float, float], float]
+    max_norm: float
+    workers: int
+    sample: Sample | None
+    sample_every: int
+    save_every: int
+    log_every: int
+    saved: int | None = None  # the step of the newest checkpoint
+
+    def __post_init__(self) -> None:
+        self.learning_rates = [optimizer.lr for optimizer in self.state.optimizers]
+        self.meter, self.interrupts = Meter(), Interrupts()
+
+    def remember(self) -> None:
+        """Keep the place to go on from, should the next step not be completed."""
+        self.place = self.state.note(), self.state.buffers()
 
     def resume(self) -> None:
         """Take over the newest checkpoint, if there is one."""
@@ -112,45 +142,53 @@ class _Training:
         if checkpoint:
             self.state.load(*checkpoint)
             self.saved = self.state.step
-            _log.info("%s: going on after step %d", self.run.path, self.saved)
+            over = " and at its end" if self.done() >= 1 else ""
+            _log.info("%s: going on after step %d%s", self.run.path, self.saved, over)
         self.run.set_aside(self.state.step)
+        self.remember()
 
-    def go_on(self, sample, sample_every: int, save_every: int, log_every: int) -> None:
+    def go_on(self) -> None:
         """Run the loop to its end, to the first error or to Ctrl-C."""
+        self.state.model.train()
+        try:
+            with self.interrupts, self.meter:
+                try:
+                    self.steps_to_end()
+                    self.finish()
+                except KeyboardInterrupt:
+                    with self.interrupts.held():
+                        self.save()
+                    raise
+        except KeyboardInterrupt:
+            _log.info("stopped after step %d; go on with: %s", self.saved, self.command())
+            raise
+        except (SaveError, NotFiniteError) as error:
+            if self.saved is not None:
+                error.add_note(f"step {self.saved} is saved; go on with: {self.command()}")
+            raise
+
+    def steps_to_end(self) -> None:
         state = self.state
-        state.model.train()
         start = time.monotonic() - state.seconds
-        with Interrupts() as interrupts, Meter() as meter:
-            try:
-                self.place = state.note(), state.buffers()
-                while self.done() < 1:
-                    began = time.monotonic()
-                    batch = state.next_batch()
-                    numbers = self.compute(batch)
-                    with interrupts.held():
-                        self.update(numbers)
-                        state.seconds = time.monotonic() - start
-                        meter.count(size_of(batch), time.monotonic() - began)
-                        if state.step % log_every == 0:
-                            self.log(meter)
-                        self.place = state.note(), state.buffers()
-                        if state.step % save_every == 0:
-                            self.save()
-                    meter.show(state.step, numbers["loss"], self.done(), self.seconds_left())
-                    if interrupts.wanted:
-                        raise KeyboardInterrupt
-                    if sample and state.step % sample_every == 0 and self.done() < 1:
-                        self.draw(sample)
-                self.finish(sample, meter)
-            except KeyboardInterrupt:
-                with interrupts.held():
-                    self.save()
-                _log.info("stopped after step %d; go on with: %s", self.saved, self.command())
-                raise
-            except (SaveError, NotFiniteError) as error:
-                if self.saved is not None:
-                    error.add_note(f"step {self.saved} is saved; go on with: {self.command()}")
-                raise
+        while self.done() < 1:
+            began = time.monotonic()
+            batch = state.next_batch()
+            numbers = self.compute(batch)
+            drawing = bool(self.sample) and (state.step + 1) % self.sample_every == 0
+            with self.interrupts.held():
+                self.update(numbers)
+                state.seconds = time.monotonic() - start
+                self.meter.count(size_of(batch), time.monotonic() - began)
+                if state.step % self.log_every == 0:
+                    self.log()
+                self.remember()
+                if state.step % self.save_every == 0 or drawing:
+                    self.save()  # also before a picture: should that fail, no step is lost
+            self.meter.show(state.step, numbers["loss"], self.done(), self.seconds_left())
+            if drawing and self.done() < 1 and not self.interrupts.wanted:
+                self.draw()
+            if self.interrupts.wanted:
+                raise KeyboardInterrupt
 
     # ------------------------------------------------------------------------------------- one step
 
@@ -222,13 +260,14 @@ class _Training:
             left.append(self.state.seconds * (self.steps / self.state.step - 1))
         return max(0.0, min(left))
 
-    def log(self, meter: Meter) -> None:
+    def log(self) -> None:
         """A line of means over the steps since the last one."""
         state = self.state
         rows, state.pending = state.pending, []
-        means = {name: sum(row[name] for row in rows) / len(rows) for name in rows[-1]}
+        columns = {name: [row[name] for row in rows if name in row] for name in rows[-1]}
+        means = {name: sum(column) / len(column) for name, column in columns.items()}
         clock = {"step": state.step, "minutes": state.seconds / 60}
-        speed = {"lr": state.optimizers[0].lr, "images_per_second": meter.rate}
+        speed = {"lr": state.optimizers[0].lr, "images_per_second": self.meter.rate}
         self.run.log(clock | means | speed)
 
     def save(self) -> None:
@@ -239,18 +278,21 @@ class _Training:
             self.saved = note["step"]
             self.run.plot_loss()
 
-    def draw(self, sample: Callable[[Module, np.random.Generator], np.ndarray]) -> None:
+    def draw(self) -> None:
+        """Sample with the averaged weights, from the same noise every time."""
+        if self.sample is None:
+            return
         with self.state.averaged() as model, no_grad():
-            pictures = sample(model, np.random.default_rng(0))
+            pictures = self.sample(model, np.random.default_rng(0))
         self.run.save_samples(self.state.step, pictures)
 
-    def finish(self, sample, meter: Meter) -> None:
+    def finish(self) -> None:
+        """The last checkpoint, log line, plot and picture."""
         self.save()
         if self.state.pending:
-            self.log(meter)
+            self.log()
         self.run.plot_loss()
-        if sample:
-            self.draw(sample)
+        self.draw()
 
     def command(self) -> str:
         return f"minigen train {self.run.recipe} --resume {self.run.path}"

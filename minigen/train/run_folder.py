@@ -82,7 +82,7 @@ class RunFolder:
             for folder in ("samples", "checkpoints"):
                 (path / folder).mkdir()
         except OSError as error:
-            raise SaveError(error.errno, error.strerror, str(parent)) from error
+            raise SaveError.of(error, parent) from error
         cls._write_config(path, recipe, config)
         return cls(path)
 
@@ -166,7 +166,7 @@ class RunFolder:
                     writer.writeheader()
                 writer.writerow({name: f"{value:.7g}" for name, value in row.items()})
         except OSError as error:
-            raise SaveError(error.errno, error.strerror, str(path)) from error
+            raise SaveError.of(error, path) from error
 
     def read_log(self) -> dict[str, list[float]]:
         """log.csv by columns, without lines that are not whole; empty where nothing was logged."""
