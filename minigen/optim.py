@@ -201,8 +201,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with the decay p = p - lr weight_decay p apart from the gradient, so that it is not
-    divided by its size.
+    """Adam with the decay p = p - lr weight_decay p apart from the gradient and its scaling.
 
     Source: Loshchilov and Hutter, 2019, algorithm 2, arXiv 1711.05101.
     """
@@ -311,8 +310,7 @@ def split_matrices(
 
 
 def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
-    """Shorten all gradients by one factor so that their joint length is at most `max_norm`; returns
-    the length before.
+    """Shorten all gradients by one factor to a joint length <= max_norm; returns that before.
 
     norm = sqrt(sum over parameters of |g|^2). Where it is not finite the gradients stay as they
     are, for the caller to see.
@@ -380,8 +378,9 @@ class EMA:
         return {"updates": np.array(self.updates, np.int64), **averages}
 
     def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
-        """Take over what `state_dict` gave. Raises: ValueError where names or shapes differ;
-        nothing is changed then.
+        """Take over what `state_dict` gave.
+
+        Raises: ValueError where names or shapes differ; nothing is changed then.
         """
         _compare("EMA", state, self.state_dict())
         self.updates = int(state["updates"])

@@ -11,8 +11,9 @@ from minigen.ops import scaled_dot_product_attention
 
 
 class MultiHeadAttention(Module):
-    """out(concat over heads of softmax(q k^T / sqrt(DH)) v), q from x, k and v from the context, or
-    from x without one.
+    """Each position of x reads a context, or x itself, in several ways at once.
+
+        y = out(concat over heads of softmax(q k^T / sqrt(DH)) v)    q from x; k, v from the context
 
     x             (N, L, D) with D = width, DH = D / heads
     context       (N, S, context_width); None: x itself (self-attention)

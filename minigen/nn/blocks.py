@@ -15,8 +15,9 @@ from minigen.ops import group_norm, layer_norm, silu
 
 
 class AdaLN(Module):
-    """An adaptive norm: y = norm(x) * (1 + scale) + shift, scale and shift linear in an embedding
-    and 0 at the start.
+    """An adaptive norm: y = norm(x) * (1 + scale) + shift.
+
+    Scale and shift are linear in an embedding, and 0 at the start.
 
     With `num_groups` the norm is the group norm of a picture (AdaGN), without it the layer norm
     over the last axis.
@@ -49,8 +50,9 @@ class AdaLN(Module):
 
 
 class ResBlock(Module):
-    """x -> skip(x) + conv(silu(AdaGN(conv(silu(norm(x))), embedding))): two 3x3 convolutions and a
-    shortcut.
+    """Two 3x3 convolutions and a shortcut.
+
+        y = skip(x) + conv2(silu(AdaGN(conv1(silu(norm(x))), embedding)))
 
     The second convolution starts at 0, so the block starts as its skip: the identity, or a 1x1
     convolution where the number of channels changes.

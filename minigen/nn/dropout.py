@@ -8,8 +8,9 @@ from minigen.nn.module import Module
 
 
 class Dropout(Module):
-    """In training, each element is 0 with probability p, else divided by 1 - p: the mean stays. In
-    use, the identity.
+    """In training, each element is 0 with probability p, else divided by 1 - p: the mean stays.
+
+    In use, the identity.
 
     It draws on the host from a generator of its own, spawned from `rng`, so weights drawn later
     from `rng` do not depend on whether there is dropout. `Module.rng_state` and `load_rng_state`

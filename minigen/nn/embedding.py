@@ -35,8 +35,9 @@ class Embedding(Module):
 
 
 def timestep_embedding(t: Any, width: int, max_period: float = 10000.0) -> Tensor:
-    """Sinusoids of t: cos(t f_i) beside sin(t f_i) with f_i = max_period^(-i / (width / 2)), i = 0
-    ... width/2 - 1.
+    """Sinusoids of t, fast to slow: every cos(t f_i), then every sin(t f_i), i < width / 2.
+
+        f_i = max_period ^ (-i / (width / 2))
 
     Fast ones tell near moments apart, slow ones far moments. No gradient flows to t.
     Shapes: t (N,) -> (N, width), width even.

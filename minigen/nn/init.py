@@ -32,9 +32,7 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def normal(shape: tuple[int, ...], std: float, *, rng: np.random.Generator) -> np.ndarray:
-    """Variance std^2: for embeddings, which are looked up and not summed, so no variance is to be
-    kept.
-    """
+    """Variance std^2: for embeddings, which are looked up, not summed; there is none to keep."""
     return (std * rng.standard_normal(shape)).astype(np.float32)
 
 
@@ -55,8 +53,9 @@ def he_normal(shape: tuple[int, ...], *, rng: np.random.Generator) -> np.ndarray
 
 
 def xavier_uniform(shape: tuple[int, ...], *, rng: np.random.Generator) -> np.ndarray:
-    """Variance 2 / (n_in + n_out), uniform: between keeping the variance of signals (1 / n_in) and
-    that of gradients (1 / n_out); it keeps both where n_in = n_out.
+    """Variance 2 / (n_in + n_out), uniform: keeps that of signals and of gradients if n_in = n_out.
+
+    Else it lies between 1 / n_in, which keeps the signals', and 1 / n_out, the gradients'.
 
     Source: Glorot and Bengio, 2010, equation 16.
     """
@@ -65,8 +64,9 @@ def xavier_uniform(shape: tuple[int, ...], *, rng: np.random.Generator) -> np.nd
 
 
 def orthogonal(shape: tuple[int, ...], *, rng: np.random.Generator) -> np.ndarray:
-    """Orthonormal columns or rows, whichever are fewer, of the (n_in, outputs) matrix. A layer with
-    outputs >= n_in keeps the length of every input exactly.
+    """Orthonormal columns or rows, whichever are fewer, of the (n_in, outputs) matrix.
+
+    A layer with outputs >= n_in keeps the length of every input exactly.
 
     Source: Saxe, McClelland and Ganguli, 2014, arXiv 1312.6120.
     """
@@ -77,8 +77,9 @@ def orthogonal(shape: tuple[int, ...], *, rng: np.random.Generator) -> np.ndarra
 
 
 def zeroed(module: M) -> M:
-    """The module with all its parameters 0: for the last layer of a residual branch, which then
-    starts as nothing, and the block as its skip.
+    """The module with all its parameters 0: for the last layer of a residual branch.
+
+    The branch then starts as nothing, and the block as its skip.
 
     Source: Goyal et al., 2017, section 5.1, arXiv 1706.02677.
     """

@@ -24,9 +24,11 @@ from minigen.backend import array_module, move
 
 
 class Parameter(Tensor):
-    """A Tensor that training changes. Its identity stays the same for life: moving, converting and
-    loading replace or overwrite `.data`, so optimisers, EMAs and tied layers keep pointing at
-    it."""
+    """A Tensor that training changes.
+
+    It is one object for life: moving, converting and loading replace or overwrite its `.data`, so
+    optimisers, averages and tied layers keep pointing at it.
+    """
 
     __slots__ = ()
 
@@ -35,9 +37,7 @@ class Parameter(Tensor):
 
 
 class Buffer(Tensor):
-    """A Tensor that belongs to a module and to its state, but is not trained: running statistics,
-    fixed tables.
-    """
+    """A Tensor of a module's state that is not trained: running statistics, fixed tables."""
 
     __slots__ = ()
 
@@ -65,9 +65,7 @@ class Module:
                 yield name, value
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, "Module"]]:
-        """This module (under the name `prefix`) and every part of it, parts of parts included; each
-        once.
-        """
+        """(name, module) of this module, called `prefix`, and of all its parts, each once."""
         seen: set[int] = set()
         stack = [(prefix, self)]
         while stack:
@@ -86,9 +84,7 @@ class Module:
         return (module for _, module in self.named_modules())
 
     def _named(self, kind: type) -> Iterator[tuple[str, Any]]:
-        """Every attribute of type `kind` in here, each object once: a tied one under its first
-        name.
-        """
+        """(name, object) of type `kind` in here; a tied one comes once, under its first name."""
         seen: set[int] = set()
         for path, module in self.named_modules():
             for name, value in vars(module).items():
@@ -114,14 +110,11 @@ class Module:
         return dict(self.named_parameters()) | dict(self.named_buffers())
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Name -> a copy of the array on the CPU, of every parameter and buffer. Safetensors can
-        store it as it is.
-        """
+        """Name -> a copy, on the CPU, of every parameter and buffer."""
         return {name: np.array(tensor.numpy()) for name, tensor in self._named_state().items()}
 
     def load_state_dict(self, state: dict[str, np.ndarray], strict: bool = True) -> None:
-        """Overwrite parameters and buffers with arrays of the same names; each keeps its dtype and
-        device.
+        """Overwrite parameters and buffers by name; each keeps its dtype and its device.
 
         strict=False leaves what has no entry as it is and skips entries that nothing is called;
         shapes must agree always.
@@ -145,8 +138,7 @@ class Module:
                 tensor.data[...] = array_module(tensor.data).asarray(state[name], tensor.dtype)
 
     def rng_state(self) -> dict[str, dict[str, Any]]:
-        """Name -> state of every random generator in here (Dropout has one), made of what JSON can
-        hold.
+        """Name -> state of every random generator in here (Dropout has one), ready for JSON.
 
         It is not part of `state_dict`: weights are for everyone, the place in a random stream is
         for resuming a training.
@@ -173,21 +165,23 @@ class Module:
         return self
 
     def eval(self) -> Self:
-        """The behaviour for use: Dropout passes everything, BatchNorm2d takes its running
-        statistics.
-        """
+        """Behaviour in use: Dropout passes all, BatchNorm2d takes its running statistics."""
         return self.train(False)
 
     def to(self, device: str) -> Self:
-        """Move every parameter and buffer to "cpu" or "gpu" in place: tied ones stay tied,
-        optimisers follow. Gradients are dropped."""
+        """Move every parameter and buffer to "cpu" or "gpu", and drop the gradients.
+
+        The parameters stay the same objects: tied ones stay tied, and optimisers follow.
+        """
         for tensor in self._named_state().values():
             tensor.data, tensor.grad = move(tensor.data, device), None
         return self
 
     def astype(self, dtype: Any) -> Self:
-        """Convert every parameter and floating buffer to another float type in place, for example
-        to check gradients in float64. Gradients are dropped."""
+        """Convert every parameter and buffer to another float type, and drop the gradients.
+
+        In float64 a gradient can be checked against differences.
+        """
         for tensor in self._named_state().values():
             if tensor.dtype.kind == "f":
                 tensor.data, tensor.grad = tensor.data.astype(dtype), None

@@ -1,6 +1,4 @@
-"""Normalising layers: an op of ops/norm.py with its learned scale (starting at 1) and shift
-(starting at 0).
-"""
+"""Normalising layers: an op of ops/norm.py with a scale (from 1) and a shift (from 0) to learn."""
 
 from typing import Any
 
@@ -48,8 +46,7 @@ class RMSNorm(Module):
 
 
 class GroupNorm(Module):
-    """Mean 0 and variance 1 over each picture's pixels and each group of channels, then scale and
-    shift.
+    """Mean 0 and variance 1 over the pixels and channels of each group, then scale and shift.
 
     Shapes: x (N, H, W, num_channels) -> the same.
     Raises: ValueError where num_groups does not divide num_channels.

@@ -31,8 +31,7 @@ class FeedForward(Module):
 
 
 class TransformerBlock(Module):
-    """Residual branches with the norm inside ("pre-norm"), in this order, each only if the settings
-    ask for it:
+    """Residual branches with the norm inside ("pre-norm"), those that the settings ask for:
 
         x = x + attention(norm(x))              self_attention
         x = x + cross(norm(x), context)         context_width

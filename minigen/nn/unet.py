@@ -1,9 +1,9 @@
-"""The U-Net of diffusion models: down to small pictures with many channels, and up again beside its
-own steps.
+"""The U-Net of diffusion models: down to small pictures of many channels, and up beside that way.
 
-    x (N, H, W, in_channels) -> input -> level 0 -> down -> level 1 -> down -> ... -> middle
-    middle -> level ... (with the skips of its way down) -> up -> level 0 -> output (N, H, W,
-    out_channels)
+    x (N, H, W, in_channels) -> input -> level 0 -> shrink -> level 1 -> shrink -> ... -> middle
+    y (N, H, W, out_channels) <- output <- level 0 <- grow <- level 1 <- grow <- ... <- middle
+
+On its way up a level reads what it gave on the way down, concatenated to what comes from below.
 
 Time and class or text reach every ResBlock as one vector (AdaGN), a text's tokens the attention
 levels as a context.
@@ -134,9 +134,7 @@ class Stage(Module):
 
 
 class Down(Module):
-    """Half the size: the four pixels of each 2x2 square become one, (N, H, W, C) -> (N, H/2, W/2,
-    O).
-    """
+    """Half the size: each 2x2 square becomes a pixel, (N, H, W, C) -> (N, H/2, W/2, O)."""
 
     def __init__(self, in_channels: int, out_channels: int, *, rng: np.random.Generator):
         self.linear = Linear(4 * in_channels, out_channels, rng=rng)
@@ -156,8 +154,7 @@ class Up(Module):
 
 
 class UNet(Module):
-    """Predicts a picture from a noisy one, the time, and what is known about it. It starts by
-    predicting 0.
+    """Predicts a picture from a noisy one, the time, and what is known; untrained, it predicts 0.
 
     x              (N, H, W, in_channels), H = W = sample_size
     t              (N,) the time, see UNetConfig.time_scale
