@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from minigen.autograd import Tensor
+from minigen.data.loader import Loader
 from minigen.data.pixels import to_float, to_uint8
 from minigen.data.scene_judge import summary
 from minigen.data.scene_parser import judge_many
@@ -123,7 +124,7 @@ def train(config: Config, run: RunFolder) -> None:
     run_training(
         model,
         loss,
-        partial(batch, config=config),
+        Loader(partial(batch, config=config), rng=rng),
         optimizers=[
             Muon(matrices.items(), config.lr_matrices),
             AdamW(rest.items(), config.lr_rest),

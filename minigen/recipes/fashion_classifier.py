@@ -1,0 +1,91 @@
+"""The judge of Fashion-MNIST: a small classifier that tells which garment a picture shows.
+
+PLACEHOLDER
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from minigen.autograd import Tensor
+from minigen.data.loader import Loader
+from minigen.data.mnist import fashion_mnist
+from minigen.data.pixels import to_float
+from minigen.models.features.classifier import Classifier, ClassifierConfig, loss
+from minigen.metrics.agreement import accuracy, classify
+from minigen.optim import EMA, AdamW
+from minigen.parallel import cores
+from minigen.schedules import warmup_cosine
+from minigen.train import RunFolder, config_from, load_model, option
+from minigen.train import train as run_training
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of a run."""
+
+    steps: int | None = option(3000, "optimiser steps")
+    minutes: float | None = option(None, "stop after so many minutes")
+    batch_size: int = option(128, "pictures a step")
+    channels: tuple[int, ...] = option((32, 64, 128), "at 28, 14 and 7 pixels")
+    lr: float = option(2e-3, "largest learning rate of AdamW")
+    weight_decay: float = option(0.05, "of AdamW")
+    ema: float = option(0.998, "decay of the weights' moving average")
+    seed: int = option(0, "of weights and batches")
+    workers: int = option(cores(), "threads that share each batch")
+    sample_every: int = option(1000, "steps between pictures")
+    save_every: int = option(500, "steps between checkpoints")
+    log_every: int = option(25, "steps between lines of log.csv")
+
+
+def train(config: Config, run: RunFolder) -> None:
+    """Train in `run`, or go on where it stands; every second picture is mirrored."""
+    rng = np.random.default_rng(config.seed)
+    model = Classifier(ClassifierConfig(channels=config.channels), rng=rng)
+    images, labels = fashion_mnist("train")
+
+    def batch_loss(model: Classifier, batch: Any, rng: np.random.Generator) -> Tensor:
+        pictures, labels = batch
+        mirrored = rng.random((len(pictures), 1, 1, 1)) < 0.5
+        return loss(model, to_float(np.where(mirrored, pictures[:, :, ::-1], pictures)), labels)
+
+    run_training(
+        model,
+        batch_loss,
+        Loader([images, labels], config.batch_size, rng=rng),
+        optimizers=[AdamW(model.named_parameters(), config.lr, weight_decay=config.weight_decay)],
+        run=run,
+        rng=rng,
+        steps=config.steps,
+        minutes=config.minutes,
+        lr_schedule=partial(warmup_cosine, warmup_steps=100),
+        ema=EMA(model, config.ema),
+        workers=config.workers,
+        sample_every=config.sample_every,
+        save_every=config.save_every,
+        log_every=config.log_every,
+    )
+
+
+def sample(run: RunFolder, n: int, rng: np.random.Generator) -> np.ndarray:
+    """`n` test pictures, those that are classified wrongly first."""
+    model = _trained(run)
+    images, labels = fashion_mnist("test")
+    wrong = classify(model, images) != labels
+    order = np.argsort(~wrong, kind="stable")[:n]
+    return images[order].repeat(3, axis=-1)
+
+
+def evaluate(run: RunFolder, n: int, rng: np.random.Generator) -> dict[str, float]:
+    """Share of the first `n` test pictures that are classified rightly."""
+    images, labels = fashion_mnist("test")
+    return {"test accuracy": accuracy(_trained(run), images[:n], labels[:n])}
+
+
+def _trained(run: RunFolder) -> Classifier:
+    config = config_from(Config, run.config)
+    model = Classifier(ClassifierConfig(channels=config.channels), rng=np.random.default_rng(0))
+    model.load_state_dict(load_model(run.path)[0])
+    return model.eval()

@@ -1,0 +1,191 @@
+"""Class-conditional diffusion on Fashion-MNIST: noise becomes the garment that was asked for.
+
+PLACEHOLDER
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from minigen import nn, weights
+from minigen.autograd import Tensor
+from minigen.data.loader import Loader
+from minigen.data.mnist import fashion_mnist
+from minigen.data.pixels import to_float, to_uint8
+from minigen.metrics.agreement import accuracy
+from minigen.models.diffusion import ddpm
+from minigen.models.diffusion.ddpm import DDPMConfig
+from minigen.models.features.classifier import Classifier, ClassifierConfig
+from minigen.ops import pixel_shuffle, space_to_depth
+from minigen.optim import EMA, AdamW, Muon, split_matrices
+from minigen.parallel import cores, in_parts
+from minigen.schedules import warmup_linear
+from minigen.train import RunFolder, config_from, load_model, option
+from minigen.train import train as run_training
+
+CLASSES = 10
+NO_CLASS = CLASSES  # the label that stands for none, for classifier-free guidance
+NO_HIDDEN_LAYER = ("label", "positions", "input", "output")  # AdamW's, though matrices
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of a run."""
+
+    minutes: float | None = option(20.0, "stop after so many minutes")
+    steps: int | None = option(None, "optimiser steps")
+    batch_size: int = option(64, "pictures a step")
+    channels: tuple[int, ...] = option((64, 128), "of the U-Net at 14 and 7 pixels")
+    blocks: int = option(2, "residual blocks of a level")
+    no_class: float = option(0.1, "share of labels left out, for guidance")
+    prediction_type: str = option("v", "what the network returns", ("epsilon", "x0", "v"))
+    schedule: str = option("cosine", "of the noise", ("cosine", "linear"))
+    lr_matrices: float = option(0.02, "largest learning rate of Muon, for hidden matrices")
+    lr_rest: float = option(2e-3, "largest learning rate of AdamW, for the rest")
+    ema: float = option(0.998, "decay of the weights' moving average")
+    seed: int = option(0, "of weights and batches")
+    workers: int = option(cores(), "threads that share each batch")
+    sample_every: int = option(250, "steps between pictures")
+    save_every: int = option(250, "steps between checkpoints")
+    log_every: int = option(25, "steps between lines of log.csv")
+
+    def diffusion(self) -> DDPMConfig:
+        return DDPMConfig(schedule=self.schedule, prediction_type=self.prediction_type)
+
+
+class GarmentUNet(nn.Module):
+    """A U-Net over 2 x 2 patches that knows the label.
+
+    Shapes: xt (N, 28, 28, 1), t (N,), labels (N,) -> (N, 28, 28, 1).
+    """
+
+    def __init__(self, config: Config, *, rng: np.random.Generator):
+        levels = len(config.channels)
+        attention = (False,) * (levels - 1) + (True,)
+        unet = nn.UNetConfig(
+            in_channels=4,
+            out_channels=4,
+            sample_size=14,
+            channels=config.channels,
+            blocks=config.blocks,
+            self_attention=attention,
+            cross_attention=(False,) * levels,
+            time_scale=1.0,
+        )
+        self.label = nn.Embedding(CLASSES + 1, unet.embedding_width, rng=rng)
+        self.unet = nn.UNet(unet, rng=rng)
+
+    def forward(self, xt: Tensor, t: np.ndarray, labels: np.ndarray) -> Tensor:
+        patches = space_to_depth(xt, 2)  # (N, 14, 14, 4)
+        return pixel_shuffle(self.unet(patches, t, embedding=self.label(labels)), 2)
+
+
+def train(config: Config, run: RunFolder) -> None:
+    """Train in `run`, or go on where it stands."""
+    rng = np.random.default_rng(config.seed)
+    model = GarmentUNet(config, rng=rng)
+    matrices, rest = split_matrices(model.named_parameters(), NO_HIDDEN_LAYER)
+    images, labels = fashion_mnist("train")
+
+    def loss(model: GarmentUNet, batch: Any, rng: np.random.Generator) -> Tensor:
+        pictures, labels = batch
+        known = np.where(rng.random(len(labels)) < config.no_class, NO_CLASS, labels)
+        return ddpm.loss(model, to_float(pictures), rng, config.diffusion(), labels=known)
+
+    run_training(
+        model,
+        loss,
+        Loader([images, labels], config.batch_size, rng=rng),
+        optimizers=[
+            Muon(matrices.items(), config.lr_matrices),
+            AdamW(rest.items(), config.lr_rest),
+        ],
+        run=run,
+        rng=rng,
+        steps=config.steps,
+        minutes=config.minutes,
+        lr_schedule=partial(warmup_linear, warmup_steps=50),
+        ema=EMA(model, config.ema),
+        workers=config.workers,
+        sample=lambda model, rng: draw(model, config, np.arange(40) % CLASSES, rng).repeat(3, -1),
+        sample_every=config.sample_every,
+        save_every=config.save_every,
+        log_every=config.log_every,
+    )
+
+
+def draw(
+    model: GarmentUNet,
+    config: Config,
+    labels: np.ndarray,
+    rng: np.random.Generator,
+    steps: int = 50,
+    guidance: float = 1.5,
+    sampler: str = "ddim",
+) -> np.ndarray:
+    """A garment of each label, uint8 (N, 28, 28, 1), drawn 64 at a time."""
+    pictures = []
+    for first in range(0, len(labels), 64):
+        part = labels[first : first + 64]
+        pictures.append(
+            ddpm.sample(
+                in_parts(model),
+                len(part),
+                rng,
+                (28, 28, 1),
+                config.diffusion(),
+                sampler=sampler,
+                steps=steps,
+                conditions={"labels": part},
+                null_conditions={"labels": np.full_like(part, NO_CLASS)},
+                guidance_scale=guidance,
+            )
+        )
+    return to_uint8(np.concatenate(pictures))
+
+
+def sample(
+    run: RunFolder,
+    n: int,
+    rng: np.random.Generator,
+    *,
+    steps: int = 50,
+    guidance: float = 1.5,
+    sampler: str = "ddim",
+) -> np.ndarray:
+    """`n` garments, the classes in turn."""
+    config, model = _trained(run)
+    labels = np.arange(n) % CLASSES
+    return draw(model, config, labels, rng, steps, guidance, sampler).repeat(3, axis=-1)
+
+
+def evaluate(
+    run: RunFolder,
+    n: int,
+    rng: np.random.Generator,
+    *,
+    steps: int = 50,
+    guidance: float = 1.5,
+    sampler: str = "ddim",
+) -> dict[str, float]:
+    """Share of `n` pictures in which the classifier sees the asked class, and of test pictures."""
+    config, model = _trained(run)
+    labels = np.arange(n) % CLASSES
+    judge = Classifier(ClassifierConfig(), rng=np.random.default_rng(0))
+    judge.load_state_dict(load_model(weights.find("fashion_classifier"))[0])
+    images, truth = fashion_mnist("test")
+    return {
+        "label agreement": accuracy(
+            judge, draw(model, config, labels, rng, steps, guidance, sampler), labels
+        ),
+        "the judge's accuracy on test pictures": accuracy(judge, images, truth),
+    }
+
+
+def _trained(run: RunFolder) -> tuple[Config, GarmentUNet]:
+    config = config_from(Config, run.config)
+    model = GarmentUNet(config, rng=np.random.default_rng(0))
+    model.load_state_dict(load_model(run.path)[0])
+    return config, model.eval()
