@@ -13,12 +13,14 @@ arXiv 1603.07285.
 Derivation: docs/derivations/conv2d.md.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from minigen.autograd import Tensor, primitive
 from minigen.backend import Array, array_module
 
 Pair = int | tuple[int, int]
+CACHE = 4 << 20  # bytes of columns at a time
 
 
 def pair(value: Pair) -> tuple[int, int]:
@@ -53,6 +55,27 @@ def columns(x: Array, kernel_size: Pair, stride: Pair, padding: Pair) -> Array:
     return windows.reshape(*windows.shape[:3], KH * KW * x.shape[-1])  # the copy
 
 
+def blocks(x: Array, kernel_size: Pair, stride: Pair, padding: Pair) -> Iterator[slice]:
+    """The batch in runs of images whose columns fit a core's cache: there the copy costs little."""
+    (N, H, W, C), (KH, KW) = x.shape, pair(kernel_size)
+    (SH, SW), (PH, PW) = pair(stride), pair(padding)
+    pixels = output_size(H, KH, SH, PH) * output_size(W, KW, SW, PW)
+    at_once = max(1, CACHE // (pixels * KH * KW * C * x.itemsize))
+    return (slice(first, first + at_once) for first in range(0, N, at_once))
+
+
+def _convolve(x: Array, w: Array, stride: Pair, padding: Pair) -> Array:
+    xp = array_module(x)
+    (N, H, W, _), (KH, KW, _, O) = x.shape, w.shape
+    (SH, SW), (PH, PW) = pair(stride), pair(padding)
+    OH, OW = output_size(H, KH, SH, PH), output_size(W, KW, SW, PW)
+    y, matrix = xp.empty((N, OH, OW, O), x.dtype), w.reshape(-1, O)  # (KH * KW * C, O)
+    for n in blocks(x, (KH, KW), stride, padding):
+        rows = columns(x[n], (KH, KW), stride, padding)  # (n, OH, OW, KH * KW * C)
+        xp.matmul(rows.reshape(-1, len(matrix)), matrix, out=y[n].reshape(-1, O))
+    return y
+
+
 @primitive
 def conv2d(x: Array, w: Array, *, stride: Pair = 1, padding: Pair = 0) -> Array:
     """y[n,p,q,o] = sum_{i,j,c} x[n, p*stride+i-padding, q*stride+j-padding, c] * w[i,j,c,o].
@@ -62,14 +85,11 @@ def conv2d(x: Array, w: Array, *, stride: Pair = 1, padding: Pair = 0) -> Array:
     Shapes: x (N, H, W, C), w (KH, KW, C, O) -> (N, OH, OW, O)
             with OH = floor((H + 2 padding - KH) / stride) + 1.
     Raises: ValueError where the channels differ or the filter is larger than the padded image.
-    Cost: 2 N OH OW KH KW C O FLOPs in one matrix product; KH KW times the image in memory.
+    Cost: 2 N OH OW KH KW C O FLOPs in matrix products; 4 MB of columns at a time.
     Source: arXiv 1603.07285, relationship 6; the cross-correlation that is called convolution.
     """
     _check("conv2d", x, w, stride, padding)
-    KH, KW, _, O = w.shape
-    rows = columns(x, (KH, KW), stride, padding)  # (N, OH, OW, KH * KW * C)
-    N, OH, OW, K = rows.shape
-    return (rows.reshape(-1, K) @ w.reshape(K, O)).reshape(N, OH, OW, O)
+    return _convolve(x, w, stride, padding)
 
 
 @conv2d.backward
@@ -95,9 +115,8 @@ def conv2d_input_grad(
     xp = array_module(g)
     if (SH, SW) == (1, 1) and PH < KH and PW < KW:
         # the same sum, gathered: a convolution with the flipped filter
-        rows = columns(g, (KH, KW), 1, (KH - 1 - PH, KW - 1 - PW))  # (N, H, W, KH * KW * O)
-        flipped = w[::-1, ::-1].transpose(0, 1, 3, 2).reshape(KH * KW * O, C)
-        return (rows.reshape(-1, KH * KW * O) @ flipped).reshape(N, H, W, C)
+        flipped = xp.ascontiguousarray(w[::-1, ::-1].transpose(0, 1, 3, 2))  # (KH, KW, O, C)
+        return _convolve(g, flipped, 1, (KH - 1 - PH, KW - 1 - PW))
     rows = (g.reshape(-1, O) @ w.reshape(KH * KW * C, O).T).reshape(N, OH, OW, KH, KW, C)
     gx = xp.zeros((N, H + 2 * PH, W + 2 * PW, C), g.dtype)
     for i in range(KH):
@@ -123,8 +142,11 @@ def conv2d_weight_grad(
     Shapes: g (N, OH, OW, O), x (N, H, W, C) -> (KH, KW, C, O).
     """
     (KH, KW), (O, C) = kernel_size, (g.shape[-1], x.shape[-1])
-    rows = columns(x, kernel_size, stride, padding).reshape(-1, KH * KW * C)
-    return (rows.T @ g.reshape(-1, O)).reshape(KH, KW, C, O)
+    gw = array_module(x).zeros((KH * KW * C, O), g.dtype)
+    for n in blocks(x, kernel_size, stride, padding):
+        rows = columns(x[n], kernel_size, stride, padding).reshape(-1, KH * KW * C)
+        gw += rows.T @ g[n].reshape(-1, O)
+    return gw.reshape(KH, KW, C, O)
 
 
 @conv2d_weight_grad.backward
