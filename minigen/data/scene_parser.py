@@ -31,9 +31,10 @@ from minigen.data.scenes import (
     ALONE_CENTRE,
     ALONE_JITTER,
     CANVAS,
-    COLOURS,
+    COLOUR_NAMES,
     PAIR_CENTRES,
     PAIR_JITTER,
+    PALETTE,
     RADII,
     SHAPES,
     SIZES,
@@ -60,8 +61,6 @@ _MIN_AREA = 12  # pixels; the smallest object has 39
 _STEPS = (4, 3)  # of Gauss-Newton: first round, second round
 _CHUNK = 64  # pictures at once
 
-_COLOUR_NAMES = tuple(COLOURS)
-_PALETTE = np.array(list(COLOURS.values()), np.float32)  # (8, 3)
 _AT = np.arange(CANVAS, dtype=np.float32) + np.float32(0.5)  # pixel centres
 _BORDER = np.pad(np.zeros((CANVAS - 2, CANVAS - 2), bool), 1, constant_values=True)
 
@@ -90,7 +89,9 @@ def parse(image: np.ndarray) -> Scene | None:
 
     The relation of a pair is read as 'left of' or 'above', see `canonical`.
 
-    *Error*: see test_the_parser_reads_true_scenes.
+    *Error*: of 10,000 true scenes it reads all, with noise of sigma 8 all but 2, blurred by 0.5
+    pixels all but 3, and none wrongly; see test_the_parser_reads_ten_thousand_true_scenes.
+    *Cost*: 1.3 to 2 milliseconds a picture with `parse_many`.
     """
     return parse_many(np.asarray(image)[None])[0]
 
@@ -139,11 +140,11 @@ def _parse_chunk(pictures: np.ndarray) -> list[Scene | None]:
     for picture, size, name, shape, x, y in zip(
         objects.picture, sizes, names, best.shape, best.x.tolist(), best.y.tolist(), strict=True
     ):
-        thing = SceneObject(SIZES[size], _COLOUR_NAMES[name], SHAPES[shape], x, y)
+        thing = SceneObject(SIZES[size], COLOUR_NAMES[name], SHAPES[shape], x, y)
         found[picture].append(thing)
     relations = (None, "left of", "above")
     return [
-        Scene(_COLOUR_NAMES[k], tuple(things), relations[layout]) if good else None
+        Scene(COLOUR_NAMES[k], tuple(things), relations[layout]) if good else None
         for k, things, layout, good in zip(background, found, ground.layout, right, strict=True)
     ]
 
@@ -174,7 +175,7 @@ def _objects(pictures: np.ndarray, ground: Ground) -> Objects:
     layout = ground.layout[picture]
     region = _half(slot, layout, gap=1.0)
     colour = _guess_colour(pictures, ground, picture, _half(slot, layout, gap=4.0))
-    way = _PALETTE[_nearest_colour(colour)[0]] - ground.colour[picture]  # c - b
+    way = PALETTE[_nearest_colour(colour)[0]] - ground.colour[picture]  # c - b
     amount = np.einsum("mhwc,mc->mhw", ground.difference[picture], way)
     amount /= np.maximum((way**2).sum(1), 1)[:, None, None]
     return Objects(picture, slot, layout, region, np.clip(amount, -0.25, 1.25))
@@ -292,8 +293,8 @@ def _redraw(
 def _name_colours(colour: np.ndarray, background: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Nearest colours of the palette, and whether they are near enough and no background."""
     index, _ = _nearest_colour(colour)
-    off = colour - _PALETTE[index]
-    way = _PALETTE[index] - background
+    off = colour - PALETTE[index]
+    way = PALETTE[index] - background
     contrast = _norm(way)
     along = (off * way).sum(1) / np.maximum(contrast, 1)
     across = np.sqrt(np.maximum((off**2).sum(1) - along**2, 0))
@@ -319,7 +320,7 @@ def _placed(objects: Objects, fit: Fit) -> np.ndarray:
 
 def _nearest_colour(colour: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Index and distance of the nearest colour of the palette, for (M, 3)."""
-    distance = _norm(colour[:, None] - _PALETTE)
+    distance = _norm(colour[:, None] - PALETTE)
     return distance.argmin(1), distance.min(1)
 
 
