@@ -201,9 +201,11 @@ def normal_cdf(x: Array) -> Array:
     first, *rest = _tail_polynomial(x.dtype.itemsize)
     y = xp.full_like(x, first)
     for c in rest:  # Horner
-        y = y * s + c
-    y = y * (t * xp.exp(a * a * -0.5))
-    return (x < 0) * y + (x >= 0) * (1 - y)
+        y *= s
+        y += c
+    y *= t
+    y *= xp.exp(a * a * -0.5)
+    return y + (x > 0) * (1 - 2 * y)  # 1 - tail on the right
 
 
 @normal_cdf.backward
@@ -221,7 +223,7 @@ def _tail_polynomial(itemsize: int) -> tuple[float, ...]:
     """Coefficients of p, highest power first, for float32 (4 bytes) or float64 (8)."""
     from numpy.polynomial.chebyshev import cheb2poly
 
-    return tuple(map(float, cheb2poly(_TAIL[: 11 if itemsize == 4 else 24])[::-1]))
+    return tuple(map(float, cheb2poly(_TAIL[: 10 if itemsize == 4 else 24])[::-1]))
 
 
 _TAIL = (  # Chebyshev coefficients of Phi(-a) exp(a^2 / 2) / t in s = 2 t - 1, made with 50 digits
