@@ -16,6 +16,8 @@ ddim and flow_euler at t = 1, which is sigma = infinity, the others at sigma = 8
 To choose the levels yourself, call a sampler directly:
 
     heun(in_sigma(denoiser_from_velocity(velocity)), 80 * noise, karras_sigmas(18))
+
+Derivation: docs/derivations/samplers.md.
 """
 
 import difflib

@@ -7,6 +7,8 @@ Jonathan Ho, Tim Salimans, Classifier-Free Diffusion Guidance, 2022, arXiv 2207.
 scale 0 ignores the condition, 1 is the conditional model, more trades variety for obedience. The
 weights, scale and 1 - scale, sum to 1, so the formula means the same for velocity, noise and x0:
 at a given xt each of them is an affine function of the others.
+
+Derivation: docs/derivations/guidance.md.
 """
 
 from collections.abc import Callable, Mapping

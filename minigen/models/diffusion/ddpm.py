@@ -21,6 +21,7 @@ Shapes: x0, eps, xt and the prediction (N, ...); t (N,) integers from 1 to T, 0 
 
 Differs from the paper in: the decoder of section 3.3 is left out, so that there is no likelihood.
 Recipe: minigen/recipes/fashion_ddpm.py.
+Derivation: docs/derivations/ddpm.md.
 """
 
 from collections.abc import Callable, Mapping

@@ -18,6 +18,8 @@ Shapes: x0, eps, xt and the velocity (N, ...), t (N,).
 Differs from the papers in: t = 0 is data and t = 1 noise in all formulas, as in 2403.03206; the
 other two run the other way. The sigma_min of 2210.02747 is 0. Training on pairs that the flow
 itself has made ("reflow", 2209.03003) is left out.
+
+Derivation: docs/derivations/flow_matching.md.
 """
 
 from collections.abc import Callable, Mapping
