@@ -6,6 +6,7 @@ the output `y` and the inputs, and gives the gradient of each input:
     gx[i] = sum_j g[j] * d y[j] / d x[i]
 """
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -133,7 +134,7 @@ def matmul_backward(g, y, a, b):
 
 def _rows(x: Any) -> Any:
     """(..., K) -> (N, K), of an array or a Tensor."""
-    return x if x.ndim == 2 else x.reshape(x.size // max(x.shape[-1], 1), x.shape[-1])
+    return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 # ------------------------------------------------------------------------------ sums and broadcasts
