@@ -92,7 +92,7 @@ def _blas() -> Iterator[str]:
 def _gpu() -> Iterator[str]:
     try:
         cupy = importlib.import_module("cupy")
-    except ImportError as error:
+    except Exception as error:  # not installed, or not fit for the driver
         yield f"CuPy cannot be imported ({error}); the CPU is used"
         yield 'with an NVIDIA GPU: pip install "minigen[cuda12]", or cuda13; nvidia-smi says which'
         return

@@ -30,11 +30,12 @@ class Setting(NamedTuple):
 
 
 def settings_of_config(kind: type) -> list[Setting]:
-    """Those of a recipe's Config."""
+    """Those of a recipe's Config: every field that was made with `option`."""
     hints = get_type_hints(kind)
     return [
         Setting(f.name, hints[f.name], f.default, f.metadata["help"], f.metadata["choices"])
         for f in fields(kind)
+        if "help" in f.metadata
     ]
 
 

@@ -1,6 +1,6 @@
 """The gradient of a batch, each core working on its part of it.
 
-    loss = sum_i (N_i / N) loss_i,    gradient = sum_i (N_i / N) gradient_i        part i has N_i of N pictures
+    loss = sum_i (N_i / N) loss_i,   gradient = sum_i (N_i / N) gradient_i,   part i has N_i of N
 
 The parts read the same weights; each part's graph and gradients are its own.
 """
@@ -16,7 +16,7 @@ from minigen.parallel import parallel_map, size_of, split
 
 
 def check_parallel(model: Module) -> None:
-    """Raises: ValueError for a model that changes while it computes: its parts would disturb each other."""
+    """Raises: ValueError for a model that changes while it computes: threads would clash."""
     if any(isinstance(module, Dropout) and module.p > 0 for module in model.modules()):
         raise ValueError("train: a model with Dropout draws from one generator; use workers=1")
     if next(iter(model.named_buffers()), None) is not None:
@@ -26,10 +26,10 @@ def check_parallel(model: Module) -> None:
 def parallel_backward(
     loss: Callable[..., Any], model: Module, batch: Any, rng: np.random.Generator, workers: int
 ) -> tuple[float, dict[str, float]]:
-    """Add the gradients of the mean loss to `.grad`; returns the loss and the other numbers that `loss` gave.
+    """Add the gradients of the mean loss to `.grad`; returns the loss and its other numbers.
 
-    Each part draws from a generator of its own, seeded by `rng`: the result depends on the number of workers, and on
-    nothing else.
+    Each part draws from a generator of its own, seeded by `rng`: the result depends on the number of
+    workers, and on nothing else.
     """
     parts = split(batch, workers)
     rngs = [np.random.default_rng(seed) for seed in rng.integers(2**63, size=len(parts))]
