@@ -26,7 +26,7 @@ from minigen.cli.options import (
 from minigen.recipes import recipe_names, toy_flow
 from minigen.train import NotFiniteError, RunFolder, SaveError, option
 
-TINY = "--steps 12 --width 8 --batch-size 16 --save-every 5 --log-every 4".split()
+TINY = ["--steps=12", "--width=8", "--batch-size=16", "--save-every=5", "--log-every=4"]
 
 
 @pytest.fixture(autouse=True)

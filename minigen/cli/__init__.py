@@ -51,11 +51,11 @@ def main(words: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
         except Exception as error:
-            code = _exit_code(error)
-            if code is None or "--traceback" in words:
+            failed = _exit_code(error)
+            if failed is None or "--traceback" in words:
                 raise
             print("minigen: error:", _line(error), file=sys.stderr)
-            return code
+            return failed
 
 
 def _dispatch(words: list[str]) -> int:

@@ -28,8 +28,8 @@ def parallel_backward(
 ) -> tuple[float, dict[str, float]]:
     """Add the gradients of the mean loss to `.grad`; returns the loss and its other numbers.
 
-    Each part draws from a generator of its own, seeded by `rng`: the result depends on the number of
-    workers, and on nothing else.
+    Each part draws from a generator of its own, seeded by `rng`: the result depends on the number
+    of workers, and on nothing else.
     """
     parts = split(batch, workers)
     rngs = [np.random.default_rng(seed) for seed in rng.integers(2**63, size=len(parts))]

@@ -134,8 +134,8 @@ class RunFolder:
             except DamagedFileError as error:
                 damaged.append(error)
                 continue
-            for error in damaged:
-                _log.warning("%s; the checkpoint of step %d is used", error, note["step"])
+            for reason in damaged:
+                _log.warning("%s; the checkpoint of step %d is used", reason, note["step"])
             return arrays, note
         if damaged:
             raise DamagedFileError(f"{damaged[0]}; no other checkpoint is left")
