@@ -264,7 +264,7 @@ def test_a_damaged_config_is_named(run, content):
 
 def test_a_runs_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "runs").write_text("a file")
-    with pytest.raises(SaveError, match=r"runs: (File exists|Not a directory)"):
+    with pytest.raises(OSError, match=r"runs: (File exists|Not a directory)"):
         RunFolder.create("toy_flow", {}, tmp_path / "runs")
 
 

@@ -81,7 +81,9 @@ def test_every_sampler_paints(painter, sampler):
 
 def test_the_callback_sees_every_step(painter):
     seen = []
-    painter.paint([PROMPT], rng=rng(), steps=4, callback=lambda step, x: seen.append((step, x.shape)))
+    painter.paint(
+        [PROMPT], rng=rng(), steps=4, callback=lambda step, x: seen.append((step, x.shape))
+    )
     assert seen == [(step, (1, 32, 32, 3)) for step in range(4)]
 
 

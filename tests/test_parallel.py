@@ -43,7 +43,9 @@ def test_the_parts_draw_from_generators_that_the_seed_decides():
         return model(Tensor(rng.standard_normal((2, 3)))).sum()
 
     model, batch = example()
-    values = [parallel_backward(noisy, model, batch, np.random.default_rng(s), 2) for s in (1, 1, 2)]
+    values = [
+        parallel_backward(noisy, model, batch, np.random.default_rng(s), 2) for s in (1, 1, 2)
+    ]
     assert values[0] == values[1] != values[2]
 
 

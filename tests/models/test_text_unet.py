@@ -32,7 +32,8 @@ def test_a_new_network_predicts_zero():
 
 
 @pytest.mark.parametrize(
-    "other", ["a blue ring", "ring a red", "a red ring on a blue background", "a small red ring", ""]
+    "other",
+    ["a blue ring", "ring a red", "a red ring on a blue background", "a small red ring", ""],
 )
 def test_each_word_and_its_place_matter(other):
     network = tiny_network()
@@ -73,7 +74,8 @@ def test_it_learns_eight_pictures_by_heart():
     words, x0 = SCENE_WORDS.encode(captions), to_float(pictures)
     rng = np.random.default_rng(0)
     network = TextUNet(
-        TextUNetConfig(len(SCENE_WORDS), text_width=32, text_layers=1, channels=(16, 24, 32)), rng=rng
+        TextUNetConfig(len(SCENE_WORDS), text_width=32, text_layers=1, channels=(16, 24, 32)),
+        rng=rng,
     )
     optimizer = AdamW(network.parameters(), lr=4e-3)
     losses = []

@@ -1,0 +1,86 @@
+"""The scenes recipe from end to end, on a network of a few thousand weights."""
+
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+from tiny import CONFIG
+
+from minigen.cli import main
+from minigen.data.scenes import sample_batch
+from minigen.data.words import SCENE_WORDS
+from minigen.paint import Painter
+from minigen.recipes import scenes
+from minigen.train import RunFolder
+
+QUICK = replace(CONFIG, steps=2, log_every=1, save_every=1, sample_every=2)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    run = RunFolder.create("scenes", asdict(QUICK), tmp_path_factory.mktemp("runs"))
+    scenes.train(QUICK, run)
+    return run
+
+
+def test_a_run_leaves_what_one_wants_to_see(run):
+    assert len(run.read_log()["loss"]) == 2
+    assert run.checkpoints()[0].name == "step_00000002.safetensors"
+    assert (run.path / "samples" / "step_00000002.png").is_file()
+    assert (run.path / "loss.png").is_file()
+
+
+def test_a_run_can_paint(run, tmp_path):
+    out = tmp_path / "out.png"
+    assert main(["paint", "a red ring", "--model", str(run.path), "--out", str(out)]) == 0
+    assert out.is_file()
+    assert Painter.load(run.path).sampling.steps == QUICK.sampling_steps
+
+
+def test_a_run_can_be_sampled_and_evaluated(run):
+    rng = np.random.default_rng(0)
+    assert scenes.sample(run, 3, rng).shape == (3, 32, 32, 3)
+    scores = scenes.evaluate(run, 2, rng)
+    assert {f"{kind}: all right" for kind in scenes.KINDS} <= set(scores)
+    assert all(0 <= score <= 1 for score in scores.values())
+
+
+@pytest.mark.parametrize(("shift", "score"), [(0, 1.0), (1, 0.0)])
+def test_true_pictures_score_one_and_those_of_other_captions_zero(run, monkeypatch, shift, score):
+    """Pictures drawn by the rule instead of the network, and the same pictures one caption off."""
+
+    again, drawn = np.random.default_rng(5), {}
+    for pairs, held_out in scenes.KINDS.values():
+        pictures, captions = sample_batch(
+            20, again, pairs=pairs, held_out=held_out, drop_size=0, drop_background=0
+        )
+        drawn |= dict(zip(captions, pictures))
+
+    def perfect(model, config, captions, rng):
+        return np.roll(np.stack([drawn[caption] for caption in captions]), shift, axis=0)
+
+    monkeypatch.setattr(scenes, "draw", perfect)
+    scores = scenes.evaluate(run, 20, np.random.default_rng(5))
+    assert [scores[f"{kind}: all right"] for kind in scenes.KINDS] == [score] * 4
+
+
+def test_captions_are_emptied_as_often_as_asked():
+    config = replace(QUICK, batch_size=2000, no_prompt=0.25)
+    _, words = scenes.batch(np.random.default_rng(0), config)
+    assert np.mean(~words.any(axis=1)) == pytest.approx(0.25, abs=0.04)
+
+
+def test_held_out_pairs_are_never_trained_on():
+    from minigen.data.scenes import HELD_OUT_PAIRS
+
+    _, words = scenes.batch(np.random.default_rng(0), replace(QUICK, batch_size=3000, no_prompt=0))
+    captions = SCENE_WORDS.decode(words)
+    for colour, shape in HELD_OUT_PAIRS:
+        assert not any(f"{colour} {shape}" in caption for caption in captions)
+
+
+def test_the_network_and_the_flow_take_their_settings_from_the_config():
+    config = replace(QUICK, channels=(16, 16, 16), shift=2.5, prediction_type="velocity")
+    assert config.network().channels == (16, 16, 16)
+    assert config.network().vocabulary == len(SCENE_WORDS)
+    assert (config.flow().shift, config.flow().prediction_type) == (2.5, "velocity")
