@@ -5,12 +5,12 @@ import shutil
 
 import numpy as np
 import pytest
+from tiny import CONFIG, save_tiny, tiny_network
 
 from minigen.cli import main
 from minigen.data.pixels import load_image, read_metadata
 from minigen.paint import BATCH, Painter, check_prompt
 from minigen.recipes import scenes
-from tiny import CONFIG, save_tiny, tiny_network
 
 PROMPT = "a large red circle above a small blue square on a white background"
 
