@@ -63,6 +63,15 @@ def test_ddim_at_eta_0_needs_no_generator_and_repeats_itself():
     np.testing.assert_array_equal(from_ddpm_network("ddim"), from_ddpm_network("ddim"))
 
 
+@pytest.mark.parametrize("eta", [0.2, 0.5, 1.0])
+def test_eta_is_the_share_of_ddpms_noise(eta):
+    """From x = x0_hat = 0 a step leads to eta sqrt(beta_tilde) z."""
+    x = ddim(lambda x, _: 0 * x, 0 * NOISE, [0.3, 0.6], np.random.default_rng(1), eta)
+    beta_tilde = (1 - 0.6) / (1 - 0.3) * (1 - 0.3 / 0.6)
+    z = np.random.default_rng(1).standard_normal(NOISE.shape)
+    np.testing.assert_allclose(x, eta * np.sqrt(beta_tilde) * z, rtol=1e-12)
+
+
 def test_ddim_keeps_the_variance_of_noise_at_every_eta():
     """With x0_hat = 0 a step must turn variance 1 - abar into 1 - abar_next, whatever eta is."""
     noise = np.random.default_rng(0).standard_normal(40_000)

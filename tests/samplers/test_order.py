@@ -18,9 +18,13 @@ X_START = np.array([-6.0, -1.0, 4.0, 9.0])
 SOLUTION = M + (X_START - M) * np.sqrt((S**2 + END**2) / (S**2 + START**2))
 
 
-def run(sampler, steps):
-    """x at sigma = END, in the sigma frame, after `steps` steps evenly spaced in log(sigma)."""
-    sigmas = np.geomspace(START, END, steps + 1)
+def run(sampler, steps, uneven=False):
+    """x at sigma = END, in the sigma frame, after `steps` steps evenly spaced in log(sigma).
+
+    uneven  every second step is three times as long as the one before
+    """
+    h = np.resize([1.0, 3.0] if uneven else [1.0], steps)
+    sigmas = START * (END / START) ** (np.concatenate([[0], h.cumsum()]) / h.sum())
     times = times_from_sigmas(sigmas)
     if sampler is flow_euler:
         x = flow_euler(GAUSSIAN.velocity, X_START * (1 - times[0]), times)
@@ -32,8 +36,8 @@ def run(sampler, steps):
     return sampler(in_sigma(GAUSSIAN.denoise), X_START, sigmas)
 
 
-def measured_order(sampler, steps):
-    errors = [np.abs(run(sampler, n) - SOLUTION).max() for n in (steps, 2 * steps)]
+def measured_order(sampler, steps, uneven=False):
+    errors = [np.abs(run(sampler, n, uneven) - SOLUTION).max() for n in (steps, 2 * steps)]
     return np.log2(errors[0] / errors[1])
 
 
@@ -45,8 +49,9 @@ def test_euler_is_of_first_order(sampler, steps):
 
 @pytest.mark.parametrize("sampler", [heun, dpmpp_2m])
 @pytest.mark.parametrize("steps", [100, 200])
-def test_heun_and_dpmpp_2m_are_of_second_order(sampler, steps):
-    assert measured_order(sampler, steps) == pytest.approx(2, abs=0.1)
+@pytest.mark.parametrize("uneven", [False, True])
+def test_heun_and_dpmpp_2m_are_of_second_order(sampler, steps, uneven):
+    assert measured_order(sampler, steps, uneven) == pytest.approx(2, abs=0.1)
 
 
 def test_dpmpp_2m_is_exact_where_the_denoiser_is_constant():

@@ -19,7 +19,7 @@ Differs from the papers in: t = 0 is data and t = 1 noise in all formulas, as in
 other two run the other way. The sigma_min of 2210.02747 is 0. Training on pairs that the flow
 itself has made ("reflow", 2209.03003) is left out.
 
-Derivation: docs/derivations/flow_matching.md.
+Recipes: minigen/recipes/scenes.py and toy_flow.py. Derivation: docs/derivations/flow_matching.md.
 """
 
 from collections.abc import Callable, Mapping
