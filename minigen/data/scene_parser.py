@@ -298,8 +298,8 @@ def _name_colours(colour: np.ndarray, background: np.ndarray) -> tuple[np.ndarra
     contrast = _norm(way)
     along = (off * way).sum(1) / np.maximum(contrast, 1)
     across = np.sqrt(np.maximum((off**2).sum(1) - along**2, 0))
-    near = (across < COLOUR) & (abs(along) < np.maximum(COLOUR, PALING * contrast))
-    return index, near & (contrast > FOREGROUND)
+    paler = -along < np.maximum(COLOUR, PALING * contrast)
+    return index, paler & (along < COLOUR) & (across < COLOUR) & (contrast > FOREGROUND)
 
 
 def _name_sizes(r: np.ndarray, layout: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
