@@ -7,6 +7,7 @@ import pytest
 from close import assert_close
 
 from minigen import ops
+from minigen.autograd import Tensor
 from minigen.ops.conv import conv2d_input_grad, conv2d_weight_grad, output_size
 
 SETTINGS = [
@@ -75,6 +76,22 @@ def test_convolution_commutes_with_shifting_the_image(rng):
     y = ops.conv2d(x, w, padding=1).data
     moved = ops.conv2d(np.roll(x, (2, 1), (1, 2)), w, padding=1).data
     assert_close(moved, np.roll(y, (2, 1), (1, 2)))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_blocks_do_not_show(stride, rng, monkeypatch):
+    x, w = rng.standard_normal((5, 6, 5, 2)), rng.standard_normal((3, 3, 2, 3))
+    at_once = _output_and_gradients(x, w, stride)
+    monkeypatch.setattr("minigen.ops.conv.CACHE", 1)
+    for one_by_one, expected in zip(_output_and_gradients(x, w, stride), at_once):
+        assert_close(one_by_one, expected, 2)
+
+
+def _output_and_gradients(x, w, stride):
+    x, w = Tensor(x, requires_grad=True), Tensor(w, requires_grad=True)
+    y = ops.conv2d(x, w, stride, 1)
+    y.backward(np.cos(np.arange(y.size)).reshape(y.shape))
+    return y.data, x.grad.data, w.grad.data
 
 
 @pytest.mark.parametrize("op", [ops.conv2d, ops.conv_transpose2d])
