@@ -132,6 +132,7 @@ WRONG = [
     (["sample"], "required: RUN"),
     (["sample", "nowhere"], "nowhere is none: it has no config.json"),
     (["eval", "nowhere", "--seed", "-1"], "at least 0, got -1"),
+    (["train", "toy_flow", "--runs", sys.executable], "cannot make a run folder in"),
 ]
 
 
@@ -144,6 +145,7 @@ def test_a_wrong_input_gets_one_line_and_exit_code_2(words, message, capsys):
     assert len(lines) == 1
     assert lines[0].startswith("minigen: error: ")
     assert message in lines[0]
+    assert not list(Path("runs").glob("*"))
 
 
 def failing_with(error):
@@ -191,11 +193,11 @@ def test_ctrl_c_ends_with_130(monkeypatch):
     assert main(["train", "toy_flow"]) == 130
 
 
-def test_a_reader_who_leaves_is_no_error():
-    command = f"'{sys.executable}' -m minigen train --list | true"
-    for _ in range(3):
-        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
-        assert done.stderr == ""
+@pytest.mark.parametrize("words", ["--help", "doctor"])
+def test_a_reader_who_leaves_is_no_error(words):
+    command = f"'{sys.executable}' -m minigen {words} | true"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.stderr == ""
 
 
 # -------------------------------------------------------------------------------- kernels, messages
@@ -294,6 +296,8 @@ def test_samples_are_drawn_from_a_run(run, folder, capsys):
     assert capsys.readouterr().out == f"{run}/samples/seed_0.png\n"
     assert main(["sample", run, "-n", "10", "--seed", "3", "--out", "a.png"]) == 0
     assert (folder / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert main(["sample", run, "--out", "nowhere/a.png"]) == 2
+    assert capsys.readouterr().err == "minigen: error: sample: there is no folder nowhere\n"
 
 
 def test_a_run_is_measured(run, capsys):
@@ -322,14 +326,15 @@ def test_a_run_goes_on_for_more_steps(run, capsys):
     ("recipe", "words", "message"),
     [
         ("toy_flow", ["--width", "9"], "--width of .* is 8 and stays so"),
+        ("toy_flow", ["--steps", "-2"], "steps is -2"),
         ("scenes", [], "is a run of toy_flow, not of scenes"),
     ],
 )
 def test_a_run_does_not_become_another(run, capsys, recipe, words, message):
-    before = Path(run, "config.json").read_text()
+    before = RunFolder(run).config
     assert main(["train", recipe, "--resume", run, *words]) == 2
     assert re.search(message, capsys.readouterr().err)
-    assert Path(run, "config.json").read_text() == before
+    assert RunFolder(run).config == before
 
 
 def test_ctrl_c_in_a_real_process_and_going_on_give_the_same_bits(folder):

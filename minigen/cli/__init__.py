@@ -43,8 +43,6 @@ def main(words: Sequence[str] | None = None) -> int:
             code = _dispatch(words)
             sys.stdout.flush()
             return code
-        except SystemExit as stop:  # argparse: --help, --version, a wrong option
-            return int(stop.code or 0)
         except KeyboardInterrupt:
             return 130
         except BrokenPipeError:  # the reader, as in `minigen doctor | head`, has seen enough
@@ -77,7 +75,10 @@ def _dispatch(words: list[str]) -> int:
             module.add_options(command, words[1:])
         else:
             commands.add_parser(name, help=summary)
-    args = parser.parse_args(words)
+    try:
+        args = parser.parse_args(words)
+    except SystemExit as stop:  # after --help, --version or a wrong option
+        return int(stop.code or 0)
     if args.command is None:
         parser.print_help()
         return 0

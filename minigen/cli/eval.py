@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from minigen.cli.runs import add_run_options, call
+from minigen.data.files import write_atomically
 
 EXAMPLES = """examples:
   minigen eval runs/toy_flow-1
@@ -17,13 +18,11 @@ def add_options(parser: argparse.ArgumentParser, words: list[str]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from minigen.train import save_bytes
-
     numbers = {name: float(value) for name, value in call(args, "evaluate").items()}
     width = max(map(len, numbers), default=0)
     for name, value in numbers.items():
         print(f"{name:{width}}  {value:.6g}")
     settings = {k: v for k, v in vars(args).items() if k not in ("command", "traceback", "run")}
     content = json.dumps({"numbers": numbers, "settings": settings}, indent=2) + "\n"
-    save_bytes(Path(args.run) / "evaluation.json", content.encode())
+    write_atomically(Path(args.run) / "evaluation.json", content.encode())
     return 0

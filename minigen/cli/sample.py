@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 
 from minigen.cli.runs import add_run_options, call
+from minigen.data.pixels import grid, save_png
+from minigen.train import RunFolder
 
 EXAMPLES = """examples:
   minigen sample runs/toy_flow-1
@@ -17,10 +19,11 @@ def add_options(parser: argparse.ArgumentParser, words: list[str]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from minigen.train import save_picture
-
+    run_folder = RunFolder(args.run).path
+    path = Path(args.out or run_folder / "samples" / f"seed_{args.seed}.png")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"sample: there is no folder {path.parent}")
     pictures = call(args, "sample")
-    path = Path(args.out or Path(args.run) / "samples" / f"seed_{args.seed}.png")
-    save_picture(path, pictures)
+    save_png(path, pictures if pictures.ndim == 3 else grid(pictures, gap=2))
     print(path)
     return 0

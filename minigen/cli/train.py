@@ -54,7 +54,11 @@ def _start(recipe: ModuleType, args: argparse.Namespace) -> int:
     config = recipe.Config(**given(args, settings_of_config(recipe.Config)))
     folder = RunFolder.create(args.recipe, asdict(config), args.runs)
     logging.getLogger("minigen").info("%s: the run's folder", folder.path)
-    recipe.train(config, folder)
+    try:
+        recipe.train(config, folder)
+    except Exception:
+        folder.discard_if_empty()
+        raise
     return 0
 
 
@@ -76,7 +80,10 @@ def _resume(recipe: ModuleType, args: argparse.Namespace) -> int:
             raise ValueError(
                 f"train: {option} of {args.resume} is {getattr(old, name)} and stays so"
             )
-    if changes:
-        folder.change_config(**changes)
-    recipe.train(config_from(recipe.Config, folder.config), folder)
+    folder.change_config(**changes)
+    try:
+        recipe.train(config_from(recipe.Config, folder.config), folder)
+    except ValueError:  # a change that made no sense
+        folder.change_config(**{name: getattr(old, name) for name in changes})
+        raise
     return 0

@@ -15,6 +15,7 @@ import io
 import json
 import logging
 import re
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -65,7 +66,7 @@ class RunFolder:
     ) -> "RunFolder":
         """Make parent/<recipe>-<n> with the next free number.
 
-        Raises: SaveError where the folder cannot be made.
+        Raises: OSError where the folder cannot be made.
         """
         pattern = re.compile(re.escape(recipe) + r"-(\d+)")
         try:
@@ -82,7 +83,7 @@ class RunFolder:
             for folder in ("samples", "checkpoints"):
                 (path / folder).mkdir()
         except OSError as error:
-            raise SaveError.of(error, parent) from error
+            raise OSError(f"cannot make a run folder in {parent}: {error.strerror}") from error
         cls._write_config(path, recipe, config)
         return cls(path)
 
@@ -102,6 +103,11 @@ class RunFolder:
         """Write other settings into config.json, as when a run goes on for longer than planned."""
         self._write_config(self.path, self.recipe, self.config | changes)
         self.config |= changes
+
+    def discard_if_empty(self) -> None:
+        """Remove the folder of a run that has written nothing: its settings were wrong."""
+        if not self.checkpoints() and not (self.path / "log.csv").exists():
+            shutil.rmtree(self.path)
 
     # ---------------------------------------------------------------------------------- checkpoints
 

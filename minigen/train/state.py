@@ -40,7 +40,8 @@ class TrainingState:
         if callable(self.batches):
             return self.batches(self.rng)
         for _ in range(2):
-            self.iterator = self.iterator or iter(self.batches)
+            if self.iterator is None:
+                self.iterator = iter(self.batches)
             try:
                 return next(self.iterator)
             except StopIteration:
