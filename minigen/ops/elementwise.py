@@ -5,6 +5,7 @@ Inputs of different shapes broadcast as in NumPy.
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,26 @@ def as_tensor(x: Any) -> Tensor:
 def plain(x: Any) -> Any:
     """The array of a Tensor; anything else as it is."""
     return x.data if isinstance(x, Tensor) else x
+
+
+PIECE = 1 << 15  # elements
+
+
+def in_pieces(f: Callable[..., Array], *xs: Array) -> Array:
+    """f(*xs) for an f of several steps, all elementwise, on arrays of one shape.
+
+    NumPy makes a whole array at each step, and moving it from and to memory takes longer than the
+    arithmetic. A piece at a time they stay in the core's cache: 3 times as fast for silu.
+    """
+    xp = array_module(xs[0])
+    if xp is not np:
+        return f(*xs)
+    y = np.empty(xs[0].shape, xs[0].dtype)
+    out, flat = y.reshape(-1), [x.reshape(-1) for x in xs]
+    for start in range(0, out.size, PIECE):
+        piece = slice(start, start + PIECE)
+        out[piece] = f(*(x[piece] for x in flat))
+    return y
 
 
 # ------------------------------------------------------------------------------- functions
@@ -109,6 +130,10 @@ def abs_backward(g, y, x):
 @primitive
 def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)). Where exp(-x) overflows, below -88 in float32, the result is 0."""
+    return in_pieces(_sigmoid, x)
+
+
+def _sigmoid(x: Array) -> Array:
     with np.errstate(over="ignore"):
         return 1 / (1 + array_module(x).exp(-x))
 
@@ -148,12 +173,30 @@ def silu(x: Array) -> Array:
 
     Source: Elfwing et al., 2017, arXiv 1702.03118, eq. 5. The name swish is younger.
     """
-    return x * sigmoid.forward(x)
+    return in_pieces(lambda x: x * _sigmoid(x), x)
 
 
 @silu.backward
 def silu_backward(g, y, x):
-    return g * (sigmoid(x) * (x - y + 1))
+    return silu_grad(g, x)
+
+
+@primitive
+def silu_grad(g: Array, x: Array) -> Array:
+    """g * silu'(x), where with s = sigmoid(x), silu'(x) = s * (1 + x * (1 - s))."""
+
+    def slope(g: Array, x: Array) -> Array:
+        s = _sigmoid(x)
+        return g * (s * (1 + x * (1 - s)))
+
+    return in_pieces(slope, g, x)
+
+
+@silu_grad.backward
+def silu_grad_backward(h, y, g, x):
+    s = sigmoid(x)
+    bend = s * (1 - s) * (2 + x * (1 - s * 2))  # silu''
+    return silu_grad(h, x) if g.requires_grad else None, h * g * bend
 
 
 @primitive
@@ -165,9 +208,9 @@ def gelu(x: Array, *, approximate: str = "none") -> Array:
     Source: Hendrycks and Gimpel, 2016, arXiv 1606.08415, section 2.
     """
     if approximate == "none":
-        return x * normal_cdf.forward(x)
+        return in_pieces(lambda x: x * _normal_cdf(x), x)
     if approximate == "tanh":
-        return x * sigmoid.forward(x * (_GELU + _GELU * 0.044715 * (x * x)))
+        return in_pieces(lambda x: x * _sigmoid(x * (_GELU + _GELU * 0.044715 * (x * x))), x)
     raise ValueError(f'gelu: approximate is {approximate!r}, expected "none" or "tanh"')
 
 
@@ -191,9 +234,13 @@ def normal_cdf(x: Array) -> Array:
     the ratio of tail to density is smooth in t from a = 0 to infinity, so that one fit serves all x
     and small probabilities keep their digits.
 
-    Error: relative, in float32 5e-7 for x >= -1 and 1.5e-6 down to -6; in float64 1e-15 and 3e-15;
-    test_normal_cdf_is_accurate_in_its_tail. NumPy has no erf.
+    Error: relative, in float32 5e-7 for x >= -1 and 1.5e-6 down to -6, in float64 2e-15 and 1e-14
+    (test_normal_cdf_is_accurate_in_its_tail). NumPy has no erf.
     """
+    return in_pieces(_normal_cdf, x)
+
+
+def _normal_cdf(x: Array) -> Array:
     xp = array_module(x)
     a = xp.abs(x)
     t = 1 / (1 + a * 0.25)

@@ -7,7 +7,7 @@ import pytest
 from close import assert_close
 
 from minigen import ops
-from minigen.autograd import Tensor
+from minigen.autograd import Tensor, grad
 from minigen.ops.elementwise import normal_cdf
 
 
@@ -67,6 +67,17 @@ def test_activations_are_finite_at_a_thousand(dtype):
         y.backward(np.ones(2, dtype))
         assert np.isfinite(y.data).all()
     assert np.isfinite(x.grad.data).all()
+
+
+@pytest.mark.parametrize("op", [ops.sigmoid, ops.silu, ops.gelu], ids=lambda op: op.name)
+def test_pieces_do_not_show(op, rng, monkeypatch):
+    x = Tensor(rng.standard_normal((5, 7)).T, requires_grad=True)
+    whole = op(x)
+    (g,) = grad(whole, [x], whole)
+    monkeypatch.setattr("minigen.ops.elementwise.PIECE", 4)
+    pieces = op(x)
+    assert_close(pieces.data, whole.data)
+    assert_close(grad(pieces, [x], pieces)[0].data, g.data)
 
 
 @pytest.mark.parametrize("op", [*DEFINITIONS, ops.log], ids=lambda op: op.name)
