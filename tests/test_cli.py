@@ -317,7 +317,9 @@ def test_the_options_of_a_runs_recipe_are_shown(run, capsys):
 
 def test_a_run_goes_on_for_more_steps(run, capsys):
     assert main(["train", "toy_flow", "--resume", run, "--steps", "14"]) == 0
-    assert "going on after step 12" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "going on after step 12" in said
+    assert f"look at samples with: minigen sample {run}" in said
     assert RunFolder(run).config["steps"] == 14
     assert RunFolder(run).load_checkpoint()[1]["step"] == 14
 

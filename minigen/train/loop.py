@@ -31,7 +31,7 @@ from minigen.trace import stop_at_nan
 from minigen.train.data_parallel import check_parallel, parallel_backward
 from minigen.train.files import SaveError
 from minigen.train.interrupts import Interrupts
-from minigen.train.meter import Meter
+from minigen.train.meter import Meter, clock
 from minigen.train.run_folder import RunFolder
 from minigen.train.state import Batches, TrainingState
 
@@ -159,6 +159,8 @@ class _Training:
                     with self.interrupts.held():
                         self.save()
                     raise
+            done = f"{self.run.path}: {self.state.step} steps in {clock(self.state.seconds)}"
+            _log.info("%s; look at samples with: minigen sample %s", done, self.run.path)
         except KeyboardInterrupt:
             _log.info("stopped after step %d; go on with: %s", self.saved, self.command())
             raise

@@ -41,7 +41,8 @@ class Meter:
 
     def show(self, step: int, loss: float, done: float, seconds_left: float) -> None:
         """done: the part of the whole, 0 to 1."""
-        text = f"step {step}  loss {loss:.4g}  {self.rate:.4g} images/s  {clock(seconds_left)} left"
+        rate = f"{self.rate:,.0f}" if self.rate >= 10 else f"{self.rate:.1f}"
+        text = f"step {step}  loss {loss:.4g}  {rate} images/s  {clock(seconds_left)} left"
         if not self._bar.disable:
             self._bar.set_description_str(text, refresh=False)
             self._bar.update(min(done, 1.0) - self._bar.n)
