@@ -13,7 +13,7 @@ import itertools
 import operator
 import time
 from collections.abc import Callable, Container, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -48,7 +48,7 @@ def recording(on: bool) -> Iterator[None]:
         _recording.reset(token)
 
 
-def no_grad() -> Any:
+def no_grad() -> AbstractContextManager[None]:
     """Inside the block no graph is recorded: for sampling, evaluation and optimiser steps."""
     return recording(False)
 
@@ -124,7 +124,7 @@ class Node:
         if self.op.rule is None:
             raise RuntimeError(f"backward: {name} has no backward rule")
         gradients = self.op.rule(g, y, *inputs, **self.params)
-        if not isinstance(gradients, tuple):
+        if gradients is None or isinstance(gradients, Tensor):
             gradients = (gradients,)
         if len(gradients) != len(inputs):
             raise RuntimeError(
