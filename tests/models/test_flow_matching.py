@@ -8,6 +8,7 @@ from ring import RING, Net, fit, nearest
 
 from minigen.autograd import Tensor
 from minigen.models.flow_matching.flow_matching import FlowMatchingConfig, loss, sample
+from minigen.schedules import flow_times
 
 M, S = 0.6, 0.4  # data ~ N(M, S^2)
 
@@ -79,6 +80,17 @@ def test_samples_of_the_true_velocity_have_the_moments_of_the_data(sampler):
     assert x.dtype == np.float32
     assert x.mean() == pytest.approx(M, abs=4 * S / math.sqrt(4000) + 0.005)
     assert x.std() == pytest.approx(S, rel=4 / math.sqrt(8000) + 0.05)
+
+
+def test_sampling_visits_the_shifted_times():
+    times = []
+
+    def model(xt, t):
+        times.append(t[0])
+        return xt
+
+    sample(model, 2, np.random.default_rng(0), (1,), FlowMatchingConfig(shift=3.0), steps=4)
+    np.testing.assert_allclose(times, flow_times(4, shift=3.0)[:-1])
 
 
 def test_a_small_network_learns_eight_points():

@@ -67,6 +67,36 @@ def test_the_three_frames_agree():
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_ddpm_network_first_sees_the_noise_itself(sampler):
+    seen = []
+    sample_ddpm(
+        lambda xt, t: seen.append((xt, t)) or 0 * xt,
+        X,
+        ALPHA_BARS,
+        sampler=sampler,
+        steps=3,
+        rng=np.random.default_rng(0),
+    )
+    np.testing.assert_allclose(seen[0][0], X, rtol=1e-9)
+    assert seen[0][1] == 50
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_flow_network_first_sees_noise_at_1_or_80_times_it_in_the_sigma_frame(sampler):
+    seen = []
+    sample_flow(
+        lambda xt, t: seen.append((xt, t)) or 0 * xt,
+        X,
+        sampler,
+        steps=3,
+        rng=np.random.default_rng(0),
+    )
+    start = 80 / 81 if sampler in ("euler", "heun", "dpmpp_2m") else 1.0
+    assert seen[0][1] == pytest.approx(start)
+    np.testing.assert_allclose(seen[0][0], start * X, rtol=1e-9)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_type_and_shape_are_kept(sampler, dtype):
     noise = np.random.default_rng(0).standard_normal((2, 3, 4)).astype(dtype)

@@ -59,6 +59,13 @@ def test_dpmpp_2m_is_exact_where_the_denoiser_is_constant():
     np.testing.assert_allclose(x, M + (X_START - M) * 0.3 / 5.0, rtol=1e-12)
 
 
+def test_dpmpp_2m_takes_the_guess_in_the_middle_of_a_step():
+    """A guess linear in log(sigma), on steps of log 2 and log 4; the middle of 4 ... 1 is 2."""
+    before = 0.5 * X_START + 0.5 * -np.log(8.0)  # the first step knows the guess at its start only
+    x = dpmpp_2m(lambda x, sigma: np.full_like(x, -np.log(sigma)), X_START, [8.0, 4.0, 1.0])
+    np.testing.assert_allclose(x, 0.25 * before + 0.75 * -np.log(2.0), rtol=1e-12)
+
+
 def test_second_order_pays_off_at_the_same_number_of_evaluations():
     """30 evaluations: 30 steps of Euler and of DPM-Solver++(2M), 15 of Heun."""
     error = {
