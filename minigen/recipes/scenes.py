@@ -49,7 +49,7 @@ KINDS = {  # of captions in an evaluation: share of two objects, colour-shape pa
 class Config:
     """Settings of a run; those of the network and the sampler have the names they have there."""
 
-    steps: int | None = option(5000, "optimiser steps")
+    steps: int | None = option(3300, "optimiser steps")
     minutes: float | None = option(None, "stop after so many minutes")
     batch_size: int = option(64, "pictures a step")
     channels: tuple[int, ...] = option((64, 96, 128), "of the U-Net at 16, 8 and 4 pixels")
@@ -61,8 +61,8 @@ class Config:
     drop_size: float = option(0.12, "share of sizes left out of captions")
     drop_background: float = option(0.12, "share of backgrounds left out of captions")
     prediction_type: str = option("x0", "what the network returns", ("x0", "velocity"))
-    time_mean: float = option(1.5, "of logit(t) in training: above 0 is more often near the noise")
-    time_std: float = option(1.2, "of logit(t) in training")
+    time_mean: float = option(1.0, "of logit(t) in training: above 0 is more often near the noise")
+    time_std: float = option(1.4, "of logit(t) in training")
     lr_matrices: float = option(0.02, "largest learning rate of Muon, for hidden matrices")
     lr_rest: float = option(2e-3, "largest learning rate of AdamW, for the rest")
     warmup_steps: int = option(50, "steps until the largest learning rate")

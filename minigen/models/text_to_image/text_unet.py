@@ -4,30 +4,38 @@ Nichol et al., GLIDE: Towards Photorealistic Image Generation and Editing with T
 Models, 2021, arXiv 2112.10741, section 2.3; cross-attention as in Rombach et al., High-Resolution
 Image Synthesis with Latent Diffusion Models, 2021, arXiv 2112.10752, section 3.3.
 
-The idea: a Transformer turns the words into vectors. Attention layers of the U-Net look the words up
-where they need them, and one vector for the whole caption joins the time in every residual block.
+The idea: a Transformer turns the words into vectors, and the U-Net sees them in three ways. Its attention
+layers look words up where they need them; one vector for the whole caption joins the time in every
+residual block; and a coarse layout, S x S pixels that the caption alone decides, lies beside the
+noisy picture. At pure noise the layout is all there is to see.
 
-    text(words)      = words' vectors c (N, L, D), caption's vector e (N, E)
-    attention to c   : softmax(Q K^T / sqrt(DH)) V,  Q from the pixels, K and V from c    2112.10752, 3.3
-    v                = U-Net(x_t, t, e, c)
+    c, (N, L, D)                = Transformer(words)
+    h                           = silu(W [c_1 ... c_L])          which word stands where
+    e, (N, E)                   = W_e h                          joins the time in every block
+    m, (N, S, S, K)             = W_m h                          the layout
+    attention of the pixels     : softmax(Q K^T / sqrt(DH)) V,   K and V from c          2112.10752, 3.3
+    prediction                  = U-Net([x_t, m], t, e, c)
 
 Shapes: pictures (N, H, W, 3), times (N,), words (N, L) integers.
 
-Differs from the papers in: words are tokens, and there are two dozen of them; the caption's vector is a
-linear map of all token vectors, not the last one, so that the order of the words is not averaged
-away; the U-Net works on 2 x 2 patches, a quarter of the pixels. An empty caption, all padding,
-stands for "no prompt" in classifier-free guidance (2207.12598).
+Differs from the papers in: words are tokens, and there are two dozen of them; the caption's vector and
+layout come from all token vectors side by side, so that the order of the words counts from the
+first step (without the layout, 2,250 steps left `A above B` a coin toss); the U-Net works on 2 x 2
+patches, a quarter of the pixels. An empty caption, all padding, stands for "no prompt" in
+classifier-free guidance (2207.12598).
 
-Notebook: notebooks/03_text_to_image.ipynb. Recipe: minigen/recipes/scenes.py.
+Notebook: notebooks/04_text_to_image.ipynb. Recipe: minigen/recipes/scenes.py.
+Derivation: docs/derivations/text_to_image.md.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from minigen import nn
 from minigen.autograd import Tensor
-from minigen.ops import pixel_shuffle, space_to_depth
+from minigen.ops import concat, pixel_shuffle, silu, space_to_depth, upsample
 
 
 @dataclass(frozen=True)
@@ -46,11 +54,13 @@ class TextUNetConfig:
     attention: tuple[bool, ...] = (False, True, True)  # where pixels look at pixels and at words
     heads: int = 4
     embedding_width: int = 256  # E: time and caption
+    layout_size: int = 8  # S: pixels of the caption's layout
+    layout_channels: int = 16  # K
 
     def unet(self) -> nn.UNetConfig:
         pixels = 3 * self.patch_size**2
         return nn.UNetConfig(
-            in_channels=pixels,
+            in_channels=pixels + self.layout_channels,
             out_channels=pixels,
             channels=self.channels,
             blocks=self.blocks,
@@ -64,28 +74,33 @@ class TextUNetConfig:
 
 
 class TextEncoder(nn.Module):
-    """Words to vectors: a Transformer without a causal mask.
+    """Words to what the U-Net reads: a Transformer without a causal mask, and three views of it.
 
-    Shapes: words (N, L) -> (N, L, D) for attention, (N, E) for the residual blocks.
+    Shapes: words (N, L) -> tokens (N, L, D) for attention, caption (N, E) for the residual blocks,
+    layout (N, S, S, K) for the first convolution.
     """
 
     def __init__(self, config: TextUNetConfig, *, rng: np.random.Generator):
-        D, L = config.text_width, config.caption_length
+        D, L, E = config.text_width, config.caption_length, config.embedding_width
+        self.layout_shape = (config.layout_size, config.layout_size, config.layout_channels)
         self.word = nn.Embedding(config.vocabulary, D, rng=rng)
         self.position = nn.Embedding(L, D, rng=rng)
         self.blocks = nn.ModuleList(
             [nn.TransformerBlock(D, config.text_heads, rng=rng) for _ in range(config.text_layers)]
         )
         self.norm = nn.LayerNorm(D)
-        self.whole = nn.Linear(L * D, config.embedding_width, rng=rng)
+        self.whole = nn.Linear(L * D, 2 * E, rng=rng)
+        self.caption = nn.Linear(2 * E, E, rng=rng)
+        self.layout = nn.Linear(2 * E, math.prod(self.layout_shape), rng=rng)
 
-    def forward(self, words: np.ndarray) -> tuple[Tensor, Tensor]:
+    def forward(self, words: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
         N, L = words.shape
-        h = self.word(words) + self.position(np.arange(L))  # (N, L, D)
+        tokens = self.word(words) + self.position(np.arange(L))  # (N, L, D)
         for block in self.blocks:
-            h = block(h)
-        h = self.norm(h)
-        return h, self.whole(h.reshape(N, -1))  # (N, L, D), (N, E)
+            tokens = block(tokens)
+        tokens = self.norm(tokens)
+        h = silu(self.whole(tokens.reshape(N, -1)))  # (N, 2 E): which word stands where
+        return tokens, self.caption(h), self.layout(h).reshape(N, *self.layout_shape)
 
 
 class TextUNet(nn.Module):
@@ -100,7 +115,9 @@ class TextUNet(nn.Module):
         self.unet = nn.UNet(config.unet(), rng=rng)
 
     def forward(self, xt: Tensor, t: np.ndarray, words: np.ndarray) -> Tensor:
-        context, embedding = self.text(words)  # (N, L, D), (N, E)
-        patches = space_to_depth(xt, self.config.patch_size)  # (N, H/P, W/P, 3 P P)
-        y = self.unet(patches, t, embedding=embedding, context=context)
-        return pixel_shuffle(y, self.config.patch_size)  # (N, H, W, 3)
+        P = self.config.patch_size
+        tokens, caption, layout = self.text(words)  # (N, L, D), (N, E), (N, S, S, K)
+        patches = space_to_depth(xt, P)  # (N, H/P, W/P, 3 P P)
+        layout = upsample(layout, patches.shape[1] // layout.shape[1])  # (N, H/P, W/P, K)
+        h = concat([patches, layout], axis=-1)
+        return pixel_shuffle(self.unet(h, t, embedding=caption, context=tokens), P)
