@@ -1,4 +1,4 @@
-"""minigen: every algorithm behind AI painting, from scratch, in code that can be read in one sitting.
+"""minigen: every algorithm behind AI painting, from scratch, in code to read in one sitting.
 
     >>> from minigen import Tensor
     >>> x = Tensor([1.0, 2.0, 3.0], requires_grad=True)

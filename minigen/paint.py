@@ -1,7 +1,8 @@
 """From a prompt to a picture: the painter behind `minigen paint`.
 
     painter = Painter.load("scenes")
-    pictures = painter.paint(["a red circle"], rng=np.random.default_rng(0))    # uint8 (1, 32, 32, 3)
+    pictures = painter.paint(["a red circle"], rng=np.random.default_rng(0))
+    pictures.shape, pictures.dtype                                       # (1, 32, 32, 3), uint8
 
 A picture starts as noise drawn from `rng`. A sampler follows the velocity that the network predicts
 for the prompt, pushed further away from the one for no prompt (classifier-free guidance).
@@ -115,8 +116,12 @@ class Painter:
 
     def choose(self, sampler: str | None, steps: int | None, guidance: float | None) -> Sampling:
         """The model's own sampling, changed where something is given."""
-        given = {"sampler": sampler, "steps": steps, "guidance": guidance}
-        return replace(self.sampling, **{k: v for k, v in given.items() if v is not None})
+        own = self.sampling
+        return Sampling(
+            own.sampler if sampler is None else sampler,
+            own.steps if steps is None else steps,
+            own.guidance if guidance is None else guidance,
+        )
 
     def _paint(self, prompts, rng, sampling: Sampling, callback) -> np.ndarray:
         words = self.words.encode(prompts, self.network_config.caption_length)

@@ -1,8 +1,8 @@
 """Work on several cores at once: one thread for each part of a batch, one BLAS thread inside each.
 
-NumPy lets go of the interpreter's lock inside its loops and products, so threads that each work through a part of the
-batch use all cores, also for what BLAS does not do: elementwise ops, sums, copies. Two layers of threads would fight for
-the cores, so BLAS is held to one thread meanwhile.
+NumPy lets go of the interpreter's lock inside its loops and products, so threads that each work
+through a part of the batch use all cores, also for what BLAS does not do: elementwise ops, sums,
+copies. Two layers of threads would fight for the cores, so BLAS is held to one thread meanwhile.
 """
 
 import os
@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from contextvars import copy_context
 from functools import cache
+from itertools import pairwise
 from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
@@ -32,8 +33,9 @@ def one_blas_thread() -> AbstractContextManager[Any]:
 
 
 def parallel_map(function: Callable[..., T], *arguments: Iterable[Any]) -> list[T]:
-    """[function(*each) for each in zip(*arguments)], on all cores, with this thread's context (no_grad, the choice of
-    kernels). To be called inside `one_blas_thread()`.
+    """[function(*each) for each in zip(*arguments)], on all cores, in this thread's context.
+
+    To be called inside `one_blas_thread()`. The context is no_grad, the choice of kernels, trace.
 
     Raises: the first error of the threads, when all of them are done.
     """
@@ -51,7 +53,7 @@ def _threads() -> ThreadPoolExecutor:
 
 
 def split(batch: Any, parts: int) -> list[Any]:
-    """A batch as up to `parts` batches of nearly equal size, in order. A tuple is split in each of its members.
+    """A batch as up to `parts` batches of nearly equal size, in order; a tuple member by member.
 
     >>> split(([1, 2, 3], "abc"), 2)
     [([1, 2], 'ab'), ([3], 'c')]
@@ -61,7 +63,7 @@ def split(batch: Any, parts: int) -> list[Any]:
     size: int = len(batch)
     parts = max(1, min(parts, size))
     edges = [-(-size * i // parts) for i in range(parts + 1)]
-    return [batch[first:last] for first, last in zip(edges, edges[1:])]
+    return [batch[first:last] for first, last in pairwise(edges)]
 
 
 def size_of(batch: Any) -> int:
@@ -72,7 +74,8 @@ def size_of(batch: Any) -> int:
 def in_parts(model: Callable[..., Tensor], size: int = 8) -> Callable[..., Tensor]:
     """The same model, its batch worked through in parts of up to `size` pictures, on all cores.
 
-    The parts depend on the batch alone, never on the machine, so that a picture is the same on two cores and on sixteen.
+    The parts depend on the batch alone, not on the machine: a picture is the same on two cores as
+    on sixteen.
     """
 
     def run(xt: Tensor, t: Any, **conditions: Any) -> Tensor:

@@ -259,6 +259,6 @@ def test_a_full_disk_leaves_no_half_picture(model, tmp_path, monkeypatch, capsys
 
 
 def test_unknown_words_among_known_ones_are_a_warning(model, tmp_path, capsys):
-    out, code = paint(model, tmp_path, "a rde circle")
+    _, code = paint(model, tmp_path, "a rde circle")
     assert code == 0
     assert "'rde' is unknown" in capsys.readouterr().err

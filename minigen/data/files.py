@@ -13,7 +13,7 @@ def write_atomically(path: str | Path, content: bytes) -> None:
     It is written to a temporary file in the same folder, flushed to the disk and renamed. Whatever
     fails, the temporary file is removed and an older file at `path` stays as it was.
 
-    *Raises*: OSError if it cannot be written, with the path and the reason.
+    Raises: OSError if it cannot be written, with the path and the reason.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")

@@ -28,9 +28,9 @@ def folder(path: str | Path, size: int) -> Folder:
     `minigen.data.pixels.open_rgb` for rotation, transparency and kinds of pixels). The caption of
     `cat.jpg` is the text in `cat.txt`, UTF-8. Hidden files are left out.
 
-    *Raises*: OSError if the folder or a file cannot be read; ValueError if there are no pictures,
+    Raises: OSError if the folder or a file cannot be read; ValueError if there are no pictures,
     or a file is not what its ending says.
-    *Cost*: 3 size^2 bytes of memory a picture: 3 GB for a million of 32 x 32.
+    Cost: 3 size^2 bytes of memory a picture: 3 GB for a million of 32 x 32.
     """
     from tqdm import tqdm
 

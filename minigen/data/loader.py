@@ -95,7 +95,7 @@ class Loader:
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on where `state` was taken.
 
-        *Raises*: ValueError for a state of another kind of source, size or batch size.
+        Raises: ValueError for a state of another kind of source, size or batch size.
         """
         self.close()
         self._producer.load_state(state)

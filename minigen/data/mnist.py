@@ -8,7 +8,7 @@ The format, IDX, is a header of big-endian numbers and then the values: ::
 
     0 0 type dimensions | size of dimension 1 | ... | values        type 8 is uint8
 
-*Source*: LeCun, Cortes, Burges, The MNIST database of handwritten digits, 1998; Xiao, Rasul,
+Source: LeCun, Cortes, Burges, The MNIST database of handwritten digits, 1998; Xiao, Rasul,
 Vollgraf, Fashion-MNIST, 2017, arXiv:1708.07747.
 """
 
@@ -99,8 +99,8 @@ FASHION_MNIST = ClassicSet(
 def mnist(split: str = "train") -> tuple[np.ndarray, np.ndarray]:
     """Handwritten digits, 'train' (60,000) or 'test' (10,000).
 
-    *Shapes*: images (N, 28, 28, 1) uint8, white on black; labels (N,) int64.
-    *Raises*: OSError if the files cannot be had; ValueError if a file is damaged.
+    Shapes: images (N, 28, 28, 1) uint8, white on black; labels (N,) int64.
+    Raises: OSError if the files cannot be had; ValueError if a file is damaged.
     """
     return _load(MNIST, split)
 
@@ -125,7 +125,7 @@ def cache_folder() -> Path:
 def read_idx(content: bytes) -> np.ndarray:
     """The array in an IDX file of uint8.
 
-    *Raises*: DamagedError if the header is none, or there are more or fewer values than it says.
+    Raises: DamagedError if the header is none, or there are more or fewer values than it says.
     """
     if len(content) < 4 or content[:3] != b"\0\0\x08":
         raise DamagedError("it is no IDX file of uint8")

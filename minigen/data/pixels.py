@@ -31,7 +31,7 @@ def to_float(images: np.ndarray) -> np.ndarray:
 def to_uint8(images: np.ndarray) -> np.ndarray:
     """float [-1, 1] -> uint8 0..255, rounded and clipped: the inverse of `to_float`.
 
-    *Raises*: ValueError for NaN and for integers, which nobody can mean.
+    Raises: ValueError for NaN and for integers, which nobody can mean.
     """
     images = np.asarray(images)
     if not np.issubdtype(images.dtype, np.floating):
@@ -46,7 +46,7 @@ def grid(images: np.ndarray, columns: int | None = None, gap: int = 0) -> np.nda
 
     `columns` defaults to a sheet as square as possible; `gap` is the white space between, pixels.
 
-    *Shapes*: (N, H, W, C) -> (rows (H + gap) - gap, columns (W + gap) - gap, C), the same dtype.
+    Shapes: (N, H, W, C) -> (rows (H + gap) - gap, columns (W + gap) - gap, C), the same dtype.
     """
     images = np.asarray(images)
     if images.ndim != 4 or not len(images):
@@ -103,7 +103,7 @@ def save_png(
 ) -> None:
     """Write a picture as PNG, whole or not at all; see `png_bytes` and `write_atomically`.
 
-    *Raises*: ValueError for an array that is no picture; OSError if the file cannot be written.
+    Raises: ValueError for an array that is no picture; OSError if the file cannot be written.
     """
     write_atomically(path, png_bytes(image, metadata))
 
@@ -125,7 +125,7 @@ def open_rgb(path: str | Path) -> Image:
 
     Turned as its EXIF data say; transparency lies over white; of an animation the first picture.
 
-    *Raises*: FileNotFoundError and other OSErrors if it cannot be read; ValueError, with the path,
+    Raises: FileNotFoundError and other OSErrors if it cannot be read; ValueError, with the path,
     if it is no picture, damaged, or so large that it must be an attack (Pillow's limit).
     """
     from PIL import ImageOps

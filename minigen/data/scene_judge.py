@@ -69,7 +69,7 @@ def read_caption(text: str) -> Claim:
     >>> read_caption("A red circle above a small ring.").things
     (('', 'red', 'circle'), ('small', '', 'ring'))
 
-    *Raises*: ValueError for a text that is not a caption of a scene.
+    Raises: ValueError for a text that is not a caption of a scene.
     """
     match = _GRAMMAR.fullmatch(" ".join(split_words(text)))
     if not match:

@@ -89,9 +89,9 @@ def parse(image: np.ndarray) -> Scene | None:
 
     The relation of a pair is read as 'left of' or 'above', see `canonical`.
 
-    *Error*: of 10,000 true scenes it reads all, with noise of sigma 8 all but 2, blurred by 0.5
+    Error: of 10,000 true scenes it reads all, with noise of sigma 8 all but 2, blurred by 0.5
     pixels all but 3, and none wrongly; see test_the_parser_reads_ten_thousand_true_scenes.
-    *Cost*: 1.3 to 2 milliseconds a picture with `parse_many`.
+    Cost: 1.3 to 2 milliseconds a picture with `parse_many`.
     """
     return parse_many(np.asarray(image)[None])[0]
 
@@ -111,7 +111,7 @@ def parse_many(images: np.ndarray) -> list[Scene | None]:
 def judge(image: np.ndarray, caption: str) -> Judgement:
     """Whether a picture (32, 32, 3) uint8 shows what its caption says.
 
-    *Raises*: ValueError for a text that is not a caption of a scene.
+    Raises: ValueError for a text that is not a caption of a scene.
     """
     return compare(parse(image), caption)
 

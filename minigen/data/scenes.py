@@ -94,7 +94,7 @@ class Scene:
 class Columns(NamedTuple):
     """n scenes, one array per attribute, as indices into the tables above.
 
-    *Shapes*: background, relation (n,); size, colour, shape, x, y (n, 2), one column per object.
+    Shapes: background, relation (n,); size, colour, shape, x, y (n, 2), one column per object.
     The relation -1 means an object alone; its second column is there and ignored.
     """
 
@@ -113,7 +113,7 @@ class Columns(NamedTuple):
 def signed_distance(shape: str, x: np.ndarray, y: np.ndarray, r: np.ndarray) -> np.ndarray:
     """Signed distance of the points (x, y) to a shape of radius r around 0, negative inside.
 
-    *Shapes*: x, y and r broadcast against each other. *Units*: pixels, y down.
+    Shapes: x, y and r broadcast against each other. *Units*: pixels, y down.
     """
     if shape == "circle":
         return np.sqrt(x * x + y * y) - r
@@ -134,7 +134,7 @@ def signed_distance(shape: str, x: np.ndarray, y: np.ndarray, r: np.ndarray) -> 
 def coverage(shape: np.ndarray, x: np.ndarray, y: np.ndarray, r: np.ndarray) -> np.ndarray:
     """How much of every pixel an object covers, eq. 1.
 
-    *Shapes*: shape (indices into SHAPES), x, y, r (M,) -> (M, 32, 32) float32.
+    Shapes: shape (indices into SHAPES), x, y, r (M,) -> (M, 32, 32) float32.
     """
     pixels = np.arange(CANVAS, dtype=np.float32) + np.float32(0.5)
     covered = np.empty((len(shape), CANVAS, CANVAS), np.float32)
@@ -154,7 +154,7 @@ def coverage(shape: np.ndarray, x: np.ndarray, y: np.ndarray, r: np.ndarray) -> 
 def draw(scenes: Sequence[Scene]) -> np.ndarray:
     """Pictures of the scenes; later objects lie over earlier ones.
 
-    *Shapes*: N scenes -> (N, 32, 32, 3) uint8.
+    Shapes: N scenes -> (N, 32, 32, 3) uint8.
     """
     return draw_columns(to_columns(scenes))
 
@@ -311,8 +311,8 @@ def sample_batch(
     'any' scene. The size of an object is left out of a caption with probability `drop_size`, for
     each object of its own, and the background with probability `drop_background`.
 
-    *Raises*: ValueError for a share outside of 0..1 or an unknown `held_out`.
-    *Cost*: about 20 microseconds a scene; see test_twenty_thousand_scenes_take_a_second.
+    Raises: ValueError for a share outside of 0..1 or an unknown `held_out`.
+    Cost: about 20 microseconds a scene; see test_twenty_thousand_scenes_take_a_second.
     """
     for name, share in (("drop_size", drop_size), ("drop_background", drop_background)):
         if not 0 <= share <= 1:
@@ -352,7 +352,7 @@ def to_scenes(columns: Columns) -> list[Scene]:
 def to_columns(scenes: Sequence[Scene]) -> Columns:
     """A list of scenes as columns.
 
-    *Raises*: ValueError for an unknown name or a wrong number of objects.
+    Raises: ValueError for an unknown name or a wrong number of objects.
     """
     background, relation, attributes = [], [], []
     for scene in scenes:

@@ -24,7 +24,7 @@ def ring(
 ) -> np.ndarray:
     """Gaussians of width sigma, evenly on a circle: does a model find all of them?
 
-    *Source*: Metz et al., Unrolled Generative Adversarial Networks, 2017, section 3.1,
+    Source: Metz et al., Unrolled Generative Adversarial Networks, 2017, section 3.1,
     arXiv:1611.02163 (there with sigma 0.02).
     """
     return _mixture(n, rng, ring_centres(modes, radius), sigma)
@@ -39,7 +39,7 @@ def grid_centres() -> np.ndarray:
 def grid25(n: int, rng: np.random.Generator, *, sigma: float = 0.05) -> np.ndarray:
     """25 Gaussians of width sigma on a grid of 5 x 5.
 
-    *Source*: Dumoulin et al., Adversarially Learned Inference, 2017, arXiv:1606.00704.
+    Source: Dumoulin et al., Adversarially Learned Inference, 2017, arXiv:1606.00704.
     """
     return _mixture(n, rng, grid_centres(), sigma)
 

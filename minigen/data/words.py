@@ -57,7 +57,7 @@ class Words:
 
         Unknown words are left out (`unknown` finds them). An empty caption is all zeros.
 
-        *Raises*: ValueError for a caption of more than `length` known words.
+        Raises: ValueError for a caption of more than `length` known words.
         """
         if isinstance(captions, str):
             raise ValueError("Words.encode: got one string, expected a list of captions")

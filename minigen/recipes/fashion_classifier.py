@@ -13,8 +13,8 @@ from minigen.autograd import Tensor
 from minigen.data.loader import Loader
 from minigen.data.mnist import fashion_mnist
 from minigen.data.pixels import to_float
-from minigen.models.features.classifier import Classifier, ClassifierConfig, loss
 from minigen.metrics.agreement import accuracy, classify
+from minigen.models.features.classifier import Classifier, ClassifierConfig, loss
 from minigen.optim import EMA, AdamW
 from minigen.parallel import cores
 from minigen.schedules import warmup_cosine

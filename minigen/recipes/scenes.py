@@ -15,7 +15,7 @@ from minigen.data.loader import Loader
 from minigen.data.pixels import to_float, to_uint8
 from minigen.data.scene_judge import summary
 from minigen.data.scene_parser import judge_many
-from minigen.data.scenes import sample_batch
+from minigen.data.scenes import HeldOut, sample_batch
 from minigen.data.words import SCENE_CAPTION_LENGTH, SCENE_WORDS
 from minigen.models.flow_matching import flow_matching
 from minigen.models.flow_matching.flow_matching import FlowMatchingConfig
@@ -37,7 +37,8 @@ SHOWN = (  # the captions of the sample pictures
     "a red circle",
     "a white diamond below a purple cross on a green background",
 )
-KINDS = {  # of captions in an evaluation: share of two objects, colour-shape pairs never trained on
+# Captions of an evaluation: the share of two objects, and whether with untrained colours of shapes.
+KINDS: dict[str, tuple[float, HeldOut]] = {
     "one object": (0.0, "never"),
     "two objects": (1.0, "never"),
     "untrained, one object": (0.0, "only"),
@@ -176,7 +177,7 @@ def sample(run: RunFolder, n: int, rng: np.random.Generator) -> np.ndarray:
 def evaluate(run: RunFolder, n: int, rng: np.random.Generator) -> dict[str, float]:
     """Shares of `n` captions of each kind whose picture is exactly right, read by the parser."""
     config, model = _trained(run)
-    scores = {}
+    scores: dict[str, float] = {}
     for kind, (pairs, held_out) in KINDS.items():
         captions = sample_batch(
             n, rng, pairs=pairs, held_out=held_out, drop_size=0, drop_background=0

@@ -35,8 +35,8 @@ from minigen.train.meter import Meter, clock
 from minigen.train.run_folder import RunFolder
 from minigen.train.state import Batches, TrainingState
 
-Loss = Callable[[Module, Any, np.random.Generator], Tensor | tuple[Tensor, dict[str, Any]]]
-Sample = Callable[[Module, np.random.Generator], np.ndarray]
+Loss = Callable[[Any, Any, np.random.Generator], Tensor | tuple[Tensor, dict[str, Any]]]
+Sample = Callable[[Any, np.random.Generator], np.ndarray]
 _log = logging.getLogger("minigen")
 
 

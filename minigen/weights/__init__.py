@@ -25,6 +25,6 @@ def find(model: str | Path) -> Path:
     if not path.exists():
         shipped = ", ".join(names()) or "none"
         raise FileNotFoundError(
-            f"model: {str(model)!r} is neither a run folder or file nor a model that ships ({shipped})"
+            f"model: {str(model)!r} is no file, no run folder and no model that ships ({shipped})"
         )
     return path

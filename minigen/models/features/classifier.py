@@ -1,14 +1,17 @@
 """A small convolutional classifier: the judge that says which garment a painted picture shows.
 
-He et al., Deep Residual Learning for Image Recognition, 2015, arXiv 1512.03385, at the size of 28 x 28 pictures.
+Lin, Chen, Yan, Network In Network, 2013, arXiv 1312.4400 (the mean over the picture before the
+vote); Wu and He, Group Normalization, 2018, arXiv 1803.08494.
 
-The idea: convolutions with stride 2 trade resolution for channels, the mean over the picture forgets
-where things are, and a linear layer votes. Its vector before the vote is what feature distances use.
+The idea: convolutions with stride 2 trade resolution for channels, the mean over the picture
+forgets where things are, and a linear layer votes.
 
     h = relu(norm(conv(h))), three times;  features = mean over pixels;  logits = features W + b
 
-Differs from the paper in: three plain convolutions instead of residual blocks; group norm instead of batch norm,
-so that a picture's verdict does not depend on the pictures beside it.
+Shapes: pictures (N, 28, 28, 1) -> logits (N, 10).
+
+Differs from the papers in: three convolutions of 3 x 3 and no more. Group norm rather than batch
+norm, so that the verdict on a picture does not depend on the pictures beside it.
 
 Recipe: minigen/recipes/fashion_classifier.py.
 """

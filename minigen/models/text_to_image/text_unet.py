@@ -4,24 +4,24 @@ Nichol et al., GLIDE: Towards Photorealistic Image Generation and Editing with T
 Models, 2021, arXiv 2112.10741, section 2.3; cross-attention as in Rombach et al., High-Resolution
 Image Synthesis with Latent Diffusion Models, 2021, arXiv 2112.10752, section 3.3.
 
-The idea: a Transformer turns the words into vectors, and the U-Net sees them in three ways. Its attention
-layers look words up where they need them; one vector for the whole caption joins the time in every
-residual block; and a coarse layout, S x S pixels that the caption alone decides, lies beside the
-noisy picture. At pure noise the layout is all there is to see.
+The idea: a Transformer turns the words into vectors, and the U-Net sees them in three ways. Its
+attention layers look words up where they need them; one vector for the whole caption joins the time
+in every residual block; and a coarse layout, S x S pixels that the caption alone decides, lies
+beside the noisy picture. At pure noise the layout is all there is to see.
 
     c, (N, L, D)                = Transformer(words)
     h                           = silu(W [c_1 ... c_L])          which word stands where
     e, (N, E)                   = W_e h                          joins the time in every block
     m, (N, S, S, K)             = W_m h                          the layout
-    attention of the pixels     : softmax(Q K^T / sqrt(DH)) V,   K and V from c          2112.10752, 3.3
+    attention of the pixels       softmax(Q K^T / sqrt(DH)) V, K, V from c     2112.10752, 3.3
     prediction                  = U-Net([x_t, m], t, e, c)
 
 Shapes: pictures (N, H, W, 3), times (N,), words (N, L) integers.
 
-Differs from the papers in: words are tokens, and there are two dozen of them; the caption's vector and
-layout come from all token vectors side by side, so that the order of the words counts from the
-first step (without the layout, 2,250 steps left `A above B` a coin toss); the U-Net works on 2 x 2
-patches, a quarter of the pixels. An empty caption, all padding, stands for "no prompt" in
+Differs from the papers in: words are tokens, and there are two dozen of them; the caption's vector
+and layout come from all token vectors side by side, so that the order of the words counts from the
+first step (without the layout, 2,250 steps left `A above B` a coin toss); the U-Net works on
+2 x 2 patches, a quarter of the pixels. An empty caption, all padding, stands for "no prompt" in
 classifier-free guidance (2207.12598).
 
 Notebook: notebooks/04_text_to_image.ipynb. Recipe: minigen/recipes/scenes.py.
