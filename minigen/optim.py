@@ -14,6 +14,7 @@ learning rate, with which the next step is the same bit for bit.
 """
 
 import math
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +23,7 @@ import numpy as np
 
 from minigen.autograd import Tensor
 from minigen.backend import Array, array_module, as_array, move
+from minigen.parallel import parallel_map
 
 Parameters = Iterable[Tensor] | Iterable[tuple[str, Tensor]]
 
@@ -35,8 +37,8 @@ def _named(parameters: Parameters, what: str) -> dict[str, Tensor]:
     return {name: p for name, p in pairs if first[id(p)] == name}
 
 
-class _Scratch:
-    """Memory for one intermediate array at a time, as large as the largest that was asked for."""
+class _Scratch(threading.local):
+    """Memory for one intermediate array at a time in each thread, as large as the largest."""
 
     def __init__(self) -> None:
         self.memory: Array = np.empty(0, np.float32)
@@ -52,6 +54,7 @@ class Optimizer:
     """What all optimisers share: parameters, the buffers of `slots` for each, and the state."""
 
     slots: tuple[str, ...] = ()
+    workers = 1  # threads, each at another parameter; the result is the same
 
     def __init__(self, parameters: Parameters, lr: float, weight_decay: float = 0.0):
         self.parameters = _named(parameters, type(self).__name__)
@@ -63,16 +66,22 @@ class Optimizer:
         self.scratch = _Scratch()
 
     def step(self) -> None:
-        """Move every parameter that has a gradient."""
+        """Move every parameter that has a gradient; several at once where `workers` is above 1."""
         self.steps += 1
-        for name, p in self.parameters.items():
-            if p.grad is None:
-                continue
-            own = self.buffers[name]
-            for slot, a in own.items():
-                if type(a) is not type(p.data) or a.dtype != p.dtype:  # after to(device), astype
-                    own[slot] = as_array(move(a, p.device), p.dtype)
-            self.update(p.data, p.grad.data, **own)
+        names = [name for name, p in self.parameters.items() if p.grad is not None]
+        if self.workers > 1:
+            parallel_map(self._move, names)
+        else:
+            for name in names:
+                self._move(name)
+
+    def _move(self, name: str) -> None:
+        p, own = self.parameters[name], self.buffers[name]
+        for slot, a in own.items():
+            if type(a) is not type(p.data) or a.dtype != p.dtype:  # after to(device), astype
+                own[slot] = as_array(move(a, p.device), p.dtype)
+        assert p.grad is not None
+        self.update(p.data, p.grad.data, **own)
 
     def update(self, p: Array, g: Array, **buffers: Array) -> None:
         """Change `p` in place, by the gradient `g`."""

@@ -396,3 +396,17 @@ def test_averages_of_another_model_are_refused():
     _, ema = averaged_model()
     with pytest.raises(ValueError, match=r"EMA: missing: scale\. unexpected: weight, bias"):
         ema.copy_to([("scale", parameters((2,))[0])])
+
+
+@every_optimiser
+def test_several_workers_make_the_same_step(name):
+    shapes = [(9, 4), (3, 3, 2, 5), (6, 8), (1, 7)]
+    serial, parallel = parameters(*shapes), parameters(*shapes)
+    for ps, workers in ((serial, 1), (parallel, 3)):
+        optimizer, rng = EVERY[name](ps), np.random.default_rng(1)
+        optimizer.workers = workers
+        for _ in range(3):
+            set_gradients(ps, rng)
+            optimizer.step()
+    for p, q in zip(serial, parallel, strict=True):
+        assert np.array_equal(p.data, q.data)

@@ -91,6 +91,8 @@ def train(
     state = TrainingState(model, optimizers, ema, batches, rng)
     if workers > 1:
         check_parallel(model)
+    for optimizer in optimizers:
+        optimizer.workers = workers
     training = _Training(
         state=state,
         run=run,

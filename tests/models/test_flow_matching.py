@@ -120,3 +120,60 @@ def test_guidance_leads_to_the_class_that_was_asked_for():
     nothing = {"label": np.zeros(200, int)}
     x = sample(model, 200, rng, (2,), conditions=asked, null_conditions=nothing, guidance_scale=2.0)
     assert np.mean((x[:, 0] > 0) == (asked["label"] == 1)) > 0.95
+
+
+X0 = FlowMatchingConfig(prediction_type="x0", max_weight=math.inf)
+
+
+def true_x0(xt, t):
+    return Tensor(xt.data - t[:, None] * true_velocity(xt, t).data)
+
+
+def test_without_a_limit_the_weighted_error_of_x0_is_that_of_the_velocity():
+    x0 = M + S * np.random.default_rng(0).standard_normal((500, 1))
+    of_x0, of_velocity = (
+        loss(model, x0, np.random.default_rng(1), config).item()
+        for model, config in ((true_x0, X0), (true_velocity, FlowMatchingConfig()))
+    )
+    assert of_x0 == pytest.approx(of_velocity, rel=1e-9)
+
+
+def test_the_weight_near_the_data_is_limited():
+    x0, rng = np.zeros((200, 1)), np.random.default_rng(1)
+    config = FlowMatchingConfig(-20.0, 0.1, prediction_type="x0", max_weight=10.0)  # t near 0
+    assert loss(lambda xt, t: Tensor(np.ones_like(xt.data)), x0, rng, config).item() == (
+        pytest.approx(10.0)
+    )
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.5])
+def test_networks_that_predict_x0_and_velocity_draw_the_same(scale):
+    def draw(model, config):
+        given, null = {"label": np.ones(6)}, {"label": np.zeros(6)}
+        return sample(
+            lambda xt, t, label: Tensor(model(xt, t).data * label[:, None]),
+            6, np.random.default_rng(0), (1,), config,
+            steps=5, conditions=given, null_conditions=null, guidance_scale=scale,
+        )  # fmt: skip
+
+    if scale == 1.0:
+        x, y = draw(true_x0, X0), draw(true_velocity, FlowMatchingConfig())
+        np.testing.assert_allclose(x, y, atol=1e-5)
+    else:  # the null label says x0 = 0: guidance multiplies the prediction
+        x = draw(true_x0, X0)
+        doubled = sample(
+            lambda xt, t: Tensor(scale * true_x0(xt, t).data),
+            6, np.random.default_rng(0), (1,), X0, steps=5,
+        )  # fmt: skip
+        np.testing.assert_allclose(x, doubled, atol=1e-5)
+
+
+def test_a_predicted_x0_is_clipped():
+    config = FlowMatchingConfig(prediction_type="x0", clip=0.5)
+    y = sample(lambda xt, t: Tensor(9 + 0 * xt.data), 4, np.random.default_rng(0), (2,), config)
+    np.testing.assert_allclose(y, 0.5, atol=1e-6)
+
+
+def test_an_unknown_prediction_is_refused():
+    with pytest.raises(ValueError, match="prediction_type is 'noise'"):
+        FlowMatchingConfig(prediction_type="noise")
