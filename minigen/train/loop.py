@@ -291,8 +291,9 @@ class _Training:
         self.run.save_samples(self.state.step, pictures)
 
     def finish(self) -> None:
-        """The last checkpoint, log line, plot and picture."""
+        """The last checkpoint, the weights alone, log line, plot and picture."""
         self.save()
+        self.run.export_weights()
         if self.state.pending:
             self.log()
         self.run.plot_loss()

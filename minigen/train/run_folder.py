@@ -6,6 +6,7 @@
         loss.png                           the log as a picture
         samples/step_00001000.png          from the same noise every time: progress can be seen
         checkpoints/step_00001000.safetensors      the newest two
+        weights.safetensors                at the end: the averaged weights alone, to be passed on
 
 A new one and an old one: `RunFolder.create("scenes", {"seed": 0})`, `RunFolder("runs/scenes-1")`.
 """
@@ -36,6 +37,7 @@ from minigen.train.files import (
 )
 
 KEPT = 2  # checkpoints: the newest, and one more in case that one is damaged
+NOTED = ("recipe", "config", "step", "seconds")  # beside the weights that are passed on
 _log = logging.getLogger("minigen")
 
 
@@ -147,6 +149,12 @@ class RunFolder:
             raise DamagedFileError(f"{damaged[0]}; no other checkpoint is left")
         return None
 
+    def export_weights(self) -> Path:
+        """Write weights.safetensors from the newest checkpoint, in float16: half the space."""
+        path = self.path / "weights.safetensors"
+        save_weights(path, *load_model(self.path), dtype="float16")
+        return path
+
     def set_aside(self, step: int) -> None:
         """Before a run goes on from `step`: what lies beyond is renamed or, in the log, removed."""
         for path in self.checkpoints():
@@ -231,7 +239,7 @@ def load_model(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]
     """(weights, note) of a weights file, or of a run folder's newest checkpoint.
 
     Of a checkpoint come the averaged weights where there is an average. The note names
-    "recipe", "config" and "step".
+    "recipe", "config", "step" and "seconds" of training.
 
     Raises: FileNotFoundError where there is nothing to load; DamagedFileError.
     """
@@ -242,6 +250,6 @@ def load_model(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]
         raise FileNotFoundError(f"load_model: {path} holds no checkpoint yet")
     arrays, note = checkpoint
     parts = split_parts(arrays)
-    kept = {name: note[name] for name in ("recipe", "config", "step")}
+    kept = {name: note[name] for name in NOTED if name in note}
     average = parts.get("ema", {})  # of parameters; buffers have none
     return {name: average.get(name, a) for name, a in parts["model"].items()}, kept

@@ -84,3 +84,13 @@ def test_the_network_and_the_flow_take_their_settings_from_the_config():
     assert config.network().channels == (16, 16, 16)
     assert config.network().vocabulary == len(SCENE_WORDS)
     assert (config.flow().shift, config.flow().prediction_type) == (2.5, "velocity")
+
+
+def test_the_weights_alone_are_half_as_large_and_paint_the_same_pictures(run):
+    weights = run.path / "weights.safetensors"
+    assert weights.stat().st_size < 0.2 * run.checkpoints()[0].stat().st_size
+    whole, alone = (
+        Painter.load(path).paint(["a red ring"], rng=np.random.default_rng(0)).astype(int)
+        for path in (run.path, weights)
+    )
+    assert np.abs(whole - alone).max() <= 3
