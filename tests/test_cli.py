@@ -129,8 +129,8 @@ WRONG = [
     (["train", "toy_flow", "--steps", "0"], "steps is 0"),
     (["train", "toy_flow", "--steps", "none"], "neither steps nor minutes"),
     (["train", "toy_flow", "--resume", "nowhere"], "nowhere is none: it has no config.json"),
-    (["sample"], "required: RUN"),
-    (["sample", "nowhere"], "nowhere is none: it has no config.json"),
+    (["sample"], "required: MODEL"),
+    (["sample", "nowhere"], "'nowhere' is no file, no run folder and no model that ships"),
     (["eval", "nowhere", "--seed", "-1"], "at least 0, got -1"),
     (["train", "toy_flow", "--runs", sys.executable], "cannot make a run folder in"),
 ]
@@ -284,6 +284,7 @@ def test_a_training_leaves_everything_in_its_folder(trained):
         "config.json",
         "log.csv",
         "loss.png",
+        "weights.safetensors",
         "samples/step_00000012.png",
         "checkpoints/step_00000010.safetensors",
         "checkpoints/step_00000012.safetensors",

@@ -1,4 +1,4 @@
-"""Measure a run's newest checkpoint; the numbers are printed and kept in RUN/evaluation.json."""
+"""Measure a model; a run folder keeps the numbers in RUN/evaluation.json."""
 
 import argparse
 import json
@@ -8,6 +8,7 @@ from minigen.cli.runs import add_run_options, call
 from minigen.data.files import write_atomically
 
 EXAMPLES = """examples:
+  minigen eval scenes
   minigen eval runs/toy_flow-1
   minigen eval runs/toy_flow-1 -n 4096 --seed 1
   minigen eval runs/toy_flow-1 --help          the options of its recipe"""
@@ -22,7 +23,9 @@ def run(args: argparse.Namespace) -> int:
     width = max(map(len, numbers), default=0)
     for name, value in numbers.items():
         print(f"{name:{width}}  {value:.6g}")
-    settings = {k: v for k, v in vars(args).items() if k not in ("command", "traceback", "run")}
-    content = json.dumps({"numbers": numbers, "settings": settings}, indent=2) + "\n"
-    write_atomically(Path(args.run) / "evaluation.json", content.encode())
+    if Path(args.model).is_dir():
+        apart = ("command", "traceback", "model")
+        settings = {name: value for name, value in vars(args).items() if name not in apart}
+        content = json.dumps({"numbers": numbers, "settings": settings}, indent=2) + "\n"
+        write_atomically(Path(args.model) / "evaluation.json", content.encode())
     return 0

@@ -1,13 +1,13 @@
-"""Draw samples from a run's newest checkpoint, as one PNG."""
+"""Draw samples from a model, as one PNG."""
 
 import argparse
 from pathlib import Path
 
 from minigen.cli.runs import add_run_options, call
 from minigen.data.pixels import grid, save_png
-from minigen.train import RunFolder
 
 EXAMPLES = """examples:
+  minigen sample scenes
   minigen sample runs/toy_flow-1
   minigen sample runs/toy_flow-1 -n 64 --seed 3 --out samples.png
   minigen sample runs/toy_flow-1 --help        the options of its recipe"""
@@ -15,12 +15,17 @@ EXAMPLES = """examples:
 
 def add_options(parser: argparse.ArgumentParser, words: list[str]) -> None:
     add_run_options(parser, words, "sample", n=16)
-    parser.add_argument("--out", metavar="FILE", help="(default: RUN/samples/seed_S.png)")
+    parser.add_argument(
+        "--out", metavar="FILE", help="(default: RUN/samples/seed_S.png, or MODEL_seed_S.png)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    run_folder = RunFolder(args.run).path
-    path = Path(args.out or run_folder / "samples" / f"seed_{args.seed}.png")
+    model = Path(args.model)
+    name = f"seed_{args.seed}.png"
+    path = Path(
+        args.out or (model / "samples" / name if model.is_dir() else f"{model.stem}_{name}")
+    )
     if not path.parent.is_dir():
         raise FileNotFoundError(f"sample: there is no folder {path.parent}")
     pictures = call(args, "sample")

@@ -9,8 +9,9 @@ A recipe `minigen/recipes/<name>.py` has
     sample(run, n, rng, *, ...)     -> pictures, uint8 (N, H, W, 3), or one picture (H, W, 3)
     evaluate(run, n, rng, *, ...)   -> {name: number}, measured on n samples
 
-where `run` is a RunFolder. What stands after the `*` of sample and evaluate, with a type and a
-default, becomes an option of `minigen sample RUN` and `minigen eval RUN`.
+where `run` is a RunFolder, or for the last two a WeightsFile. What stands after the `*` of sample
+and evaluate, with a type and a default, becomes an option of `minigen sample MODEL` and
+`minigen eval MODEL`.
 """
 
 import importlib

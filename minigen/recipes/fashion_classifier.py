@@ -18,7 +18,7 @@ from minigen.models.features.classifier import Classifier, ClassifierConfig, los
 from minigen.optim import EMA, AdamW
 from minigen.parallel import cores
 from minigen.schedules import warmup_cosine
-from minigen.train import RunFolder, config_from, load_model, option
+from minigen.train import RunFolder, WeightsFile, config_from, load_model, option
 from minigen.train import train as run_training
 
 
@@ -69,7 +69,7 @@ def train(config: Config, run: RunFolder) -> None:
     )
 
 
-def sample(run: RunFolder, n: int, rng: np.random.Generator) -> np.ndarray:
+def sample(run: RunFolder | WeightsFile, n: int, rng: np.random.Generator) -> np.ndarray:
     """`n` test pictures, those that are classified wrongly first."""
     model = _trained(run)
     images, labels = fashion_mnist("test")
@@ -78,13 +78,13 @@ def sample(run: RunFolder, n: int, rng: np.random.Generator) -> np.ndarray:
     return images[order].repeat(3, axis=-1)
 
 
-def evaluate(run: RunFolder, n: int, rng: np.random.Generator) -> dict[str, float]:
+def evaluate(run: RunFolder | WeightsFile, n: int, rng: np.random.Generator) -> dict[str, float]:
     """Share of the first `n` test pictures that are classified rightly."""
     images, labels = fashion_mnist("test")
     return {"test accuracy": accuracy(_trained(run), images[:n], labels[:n])}
 
 
-def _trained(run: RunFolder) -> Classifier:
+def _trained(run: RunFolder | WeightsFile) -> Classifier:
     config = config_from(Config, run.config)
     model = Classifier(ClassifierConfig(channels=config.channels), rng=np.random.default_rng(0))
     model.load_state_dict(load_model(run.path)[0])

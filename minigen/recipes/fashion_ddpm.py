@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from tqdm import trange
 
 from minigen import nn, weights
 from minigen.autograd import Tensor
@@ -22,7 +23,7 @@ from minigen.ops import pixel_shuffle, space_to_depth
 from minigen.optim import EMA, AdamW, Muon, split_matrices
 from minigen.parallel import cores, in_parts
 from minigen.schedules import warmup_linear
-from minigen.train import RunFolder, config_from, load_model, option
+from minigen.train import RunFolder, WeightsFile, config_from, load_model, option
 from minigen.train import train as run_training
 
 CLASSES = 10
@@ -127,7 +128,7 @@ def draw(
 ) -> np.ndarray:
     """A garment of each label, uint8 (N, 28, 28, 1), drawn 64 at a time."""
     pictures = []
-    for first in range(0, len(labels), 64):
+    for first in trange(0, len(labels), 64, desc="drawing", disable=len(labels) <= 64):
         part = labels[first : first + 64]
         pictures.append(
             ddpm.sample(
@@ -147,7 +148,7 @@ def draw(
 
 
 def sample(
-    run: RunFolder,
+    run: RunFolder | WeightsFile,
     n: int,
     rng: np.random.Generator,
     *,
@@ -162,7 +163,7 @@ def sample(
 
 
 def evaluate(
-    run: RunFolder,
+    run: RunFolder | WeightsFile,
     n: int,
     rng: np.random.Generator,
     *,
@@ -184,7 +185,7 @@ def evaluate(
     }
 
 
-def _trained(run: RunFolder) -> tuple[Config, GarmentUNet]:
+def _trained(run: RunFolder | WeightsFile) -> tuple[Config, GarmentUNet]:
     config = config_from(Config, run.config)
     model = GarmentUNet(config, rng=np.random.default_rng(0))
     model.load_state_dict(load_model(run.path)[0])

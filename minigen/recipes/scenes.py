@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from tqdm import trange
 
 from minigen.autograd import Tensor
 from minigen.data.loader import Loader
@@ -23,7 +24,7 @@ from minigen.models.text_to_image.text_unet import TextUNet, TextUNetConfig
 from minigen.optim import EMA, AdamW, Muon, split_matrices
 from minigen.parallel import cores, in_parts
 from minigen.schedules import warmup_linear
-from minigen.train import RunFolder, config_from, load_model, option
+from minigen.train import RunFolder, WeightsFile, config_from, load_model, option
 from minigen.train import train as run_training
 
 NO_HIDDEN_LAYER = ("word", "position", "positions", "input", "output")  # AdamW's, though matrices
@@ -149,7 +150,7 @@ def draw(
 ) -> np.ndarray:
     """A picture for each caption, uint8 (N, 32, 32, 3), drawn 64 at a time."""
     pictures = []
-    for first in range(0, len(captions), 64):
+    for first in trange(0, len(captions), 64, desc="drawing", disable=len(captions) <= 64):
         words = SCENE_WORDS.encode(captions[first : first + 64], SCENE_CAPTION_LENGTH)
         pictures.append(
             flow_matching.sample(
@@ -168,15 +169,31 @@ def draw(
     return to_uint8(np.concatenate(pictures))
 
 
-def sample(run: RunFolder, n: int, rng: np.random.Generator) -> np.ndarray:
+def sample(
+    run: RunFolder | WeightsFile,
+    n: int,
+    rng: np.random.Generator,
+    *,
+    sampler: str | None = None,
+    steps: int | None = None,
+    guidance: float | None = None,
+) -> np.ndarray:
     """`n` pictures, half of one object and half of two."""
-    config, model = _trained(run)
+    config, model = _trained(run, sampler, steps, guidance)
     return draw(model, config, sample_batch(n, rng)[1], rng)
 
 
-def evaluate(run: RunFolder, n: int, rng: np.random.Generator) -> dict[str, float]:
+def evaluate(
+    run: RunFolder | WeightsFile,
+    n: int,
+    rng: np.random.Generator,
+    *,
+    sampler: str | None = None,
+    steps: int | None = None,
+    guidance: float | None = None,
+) -> dict[str, float]:
     """Shares of `n` captions of each kind whose picture is exactly right, read by the parser."""
-    config, model = _trained(run)
+    config, model = _trained(run, sampler, steps, guidance)
     scores: dict[str, float] = {}
     for kind, (pairs, held_out) in KINDS.items():
         captions = sample_batch(
@@ -187,8 +204,16 @@ def evaluate(run: RunFolder, n: int, rng: np.random.Generator) -> dict[str, floa
     return scores
 
 
-def _trained(run: RunFolder) -> tuple[Config, TextUNet]:
-    config = config_from(Config, run.config)
+def _trained(
+    run: RunFolder | WeightsFile,
+    sampler: str | None = None,
+    steps: int | None = None,
+    guidance: float | None = None,
+) -> tuple[Config, TextUNet]:
+    """The settings, changed where something is given, and the network."""
+    asked = {"sampler": sampler, "sampling_steps": steps, "guidance": guidance}
+    given = {name: value for name, value in asked.items() if value is not None}
+    config = config_from(Config, {**run.config, **given})
     model = TextUNet(config.network(), rng=np.random.default_rng(0))
     model.load_state_dict(load_model(run.path)[0])
     return config, model.eval()

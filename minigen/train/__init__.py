@@ -9,16 +9,18 @@ from minigen.train.files import (
     save_weights,
 )
 from minigen.train.loop import NotFiniteError, train
-from minigen.train.run_folder import RunFolder, load_model, save_picture
+from minigen.train.run_folder import RunFolder, WeightsFile, load_model, open_model, save_picture
 
 __all__ = [
     "DamagedFileError",
     "NotFiniteError",
     "RunFolder",
     "SaveError",
+    "WeightsFile",
     "config_from",
     "load_model",
     "load_weights",
+    "open_model",
     "option",
     "save_bytes",
     "save_picture",

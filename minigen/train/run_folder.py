@@ -19,6 +19,7 @@ import re
 import shutil
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +234,29 @@ def save_picture(path: str | Path, pictures: np.ndarray) -> None:
     Raises: SaveError.
     """
     save_bytes(path, png_bytes(pictures if pictures.ndim == 3 else grid(pictures, gap=2)))
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A weights file as what a recipe samples from and evaluates: it has what a RunFolder has."""
+
+    path: Path
+    recipe: str
+    config: dict[str, Any]
+
+
+def open_model(path: str | Path) -> RunFolder | WeightsFile:
+    """A run folder, or a weights file that says of which recipe it is.
+
+    Raises: FileNotFoundError where there is none; ValueError where it names no recipe.
+    """
+    path = Path(path)
+    if not path.is_file():
+        return RunFolder(path)
+    note = load_weights(path)[1]
+    if not {"recipe", "config"} <= note.keys():
+        raise ValueError(f"model: {path} does not say of which recipe it is")
+    return WeightsFile(path, note["recipe"], note["config"])
 
 
 def load_model(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
