@@ -229,6 +229,14 @@ def test_a_model_can_be_a_weights_file_too(file):
     assert note == {"recipe": "toy_flow"}
 
 
+def test_the_exported_weights_are_the_averages_in_float16(run):
+    w = np.random.default_rng(0).standard_normal(64).astype(np.float32)
+    run.save_checkpoint({"model.w": w + 1, "ema.w": w}, {"step": 4, "seconds": 2.5})
+    state, note = load_weights(run.export_weights())
+    assert (state["w"] == w.astype(np.float16)).all()
+    assert note == {"recipe": "toy_flow", "config": {"seed": 0}, "step": 4, "seconds": 2.5}
+
+
 def test_a_run_without_checkpoint_has_no_model(run):
     with pytest.raises(FileNotFoundError, match="holds no checkpoint yet"):
         load_model(run.path)
