@@ -1,7 +1,13 @@
 """The judge of Fashion-MNIST: a small classifier that tells which garment a picture shows.
 
-PLACEHOLDER
+    minigen train fashion_classifier
+    minigen eval fashion_classifier -n 10000        the weights that ship
+    minigen eval runs/fashion_classifier-1 -n 10000
+
+3,000 steps of 128 pictures, six passes over the training set, every second picture mirrored. The
+score of the weights that ship: minigen/weights/README.md.
 """
+
 
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,13 @@
 """Class-conditional diffusion on Fashion-MNIST: noise becomes the garment that was asked for.
 
-PLACEHOLDER
+    minigen train fashion_ddpm                      20 minutes, or as long as --minutes says
+    minigen sample runs/fashion_ddpm-1 -n 40
+    minigen eval runs/fashion_ddpm-1 -n 1000        label agreement, by fashion_classifier's weights
+
+DDPM with the cosine schedule and v-prediction, a U-Net over 2 x 2 patches (14 and 7 pixels), labels
+left out of a tenth of the batch for classifier-free guidance, drawn by DDIM in 50 steps.
 """
+
 
 from dataclasses import dataclass
 from functools import partial

@@ -1,6 +1,18 @@
 """Text to image: a U-Net learns to draw what a caption of coloured shapes says.
 
-PLACEHOLDER
+    minigen train scenes
+    minigen eval runs/scenes-1 -n 1000
+    minigen paint "a red circle" --model runs/scenes-1
+
+Pictures are drawn as they are needed, so there is no data to fetch and none is seen twice. One step
+of 64 pictures takes about 0.8 s on two cores, of which 0.1 s is Muon's. What to see: the
+background's colour after 100 steps; two objects in the right places, in the right colours, after
+500; their shapes last, from about 2,000 steps on, the large before the small.
+
+Most training times lie near the noise. A flat object of a hundred pixels stays visible until
+t = 0.9, so what the caption decides is decided above that: docs/derivations/text_to_image.md.
+
+The weights that ship, how they were trained and what they score: minigen/weights/README.md.
 """
 
 from collections.abc import Sequence
@@ -51,20 +63,20 @@ KINDS: dict[str, tuple[float, HeldOut]] = {
 class Config:
     """Settings of a run; those of the network and the sampler have the names they have there."""
 
-    steps: int | None = option(3300, "optimiser steps")
+    steps: int | None = option(4400, "optimiser steps")
     minutes: float | None = option(None, "stop after so many minutes")
     batch_size: int = option(64, "pictures a step")
     channels: tuple[int, ...] = option((64, 96, 128), "of the U-Net at 16, 8 and 4 pixels")
     blocks: int = option(1, "residual blocks of a level")
     text_width: int = option(128, "of a word's vector")
     text_layers: int = option(2, "Transformer blocks over the words")
-    pairs: float = option(0.7, "share of pictures with two objects")
+    pairs: float = option(0.5, "share of pictures with two objects")
     no_prompt: float = option(0.1, "share of captions emptied, for guidance")
     drop_size: float = option(0.2, "share of sizes left out of captions")
     drop_background: float = option(0.25, "share of backgrounds left out of captions")
     prediction_type: str = option("x0", "what the network returns", ("x0", "velocity"))
-    time_mean: float = option(1.0, "of logit(t) in training: above 0 is more often near the noise")
-    time_std: float = option(1.4, "of logit(t) in training")
+    time_mean: float = option(0.8, "of logit(t) in training: above 0 is more often near the noise")
+    time_std: float = option(1.1, "of logit(t) in training")
     lr_matrices: float = option(0.02, "largest learning rate of Muon, for hidden matrices")
     lr_rest: float = option(2e-3, "largest learning rate of AdamW, for the rest")
     warmup_steps: int = option(50, "steps until the largest learning rate")
