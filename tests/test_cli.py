@@ -366,40 +366,6 @@ def test_ctrl_c_in_a_real_process_and_going_on_give_the_same_bits(folder):
     assert all(a[name].tobytes() == b[name].tobytes() for name in b)
 
 
-# ------------------------------------------------------------------------------------------- doctor
-
-
-def test_the_doctor_tells_all_and_ends_well(capsys, monkeypatch):
-    monkeypatch.setenv("MINIGEN_DATA", "/nowhere")
-    assert main(["doctor"]) == 0
-    text = capsys.readouterr().out
-    titles = [line for line in text.splitlines() if not line.startswith(" ")]
-    assert titles == ["system:", "packages:", "BLAS:", "GPU:", "kernels:", "data:", "weights:"]
-    assert f"numpy          {np.__version__}" in text
-    assert "conv2d runs as " in text
-    assert "MINIGEN_DATA is /nowhere, which is no folder" in text
-    assert "could not be told" not in text
-
-
-def test_the_doctor_survives_a_broken_gpu(capsys, monkeypatch):
-    class Broken:
-        __version__, __spec__ = "0", None
-
-        def __getattr__(self, name):
-            raise RuntimeError("cudaErrorInsufficientDriver")
-
-    monkeypatch.setitem(sys.modules, "cupy", Broken())
-    assert main(["doctor"]) == 0
-    assert "no usable GPU: cudaErrorInsufficientDriver" in capsys.readouterr().out
-
-
-def test_the_doctor_survives_a_kernel_that_is_none():
-    done = minigen("doctor", MINIGEN_KERNELS="nonsense")
-    assert done.returncode in (0, 2)
-    assert "Traceback" not in done.stderr
-    assert "nonsense" in done.stdout + done.stderr
-
-
 def test_an_options_namespace_is_all_that_paint_is_given(monkeypatch):
     seen = []
     monkeypatch.setattr("minigen.paint.run_paint", seen.append)

@@ -9,10 +9,10 @@ network learns the mean velocity at every place and time, and Euler's method fol
 (models/flow_matching/flow_matching.py). It needs no data and takes seconds. The picture shows true
 points on the left and samples on the right.
 
-What to expect (one processor core, three seeds, November 2026): 10 seconds of computing. On two_moons
-the loss is 1.08 +- 0.01 at step 200 and 1.04 +- 0.01 at step 2000; it cannot come near 0, as many
-lines cross at a point. Energy distance of 2,000 samples from 2,000 true points, and in brackets that
-of other true points: two_moons 0.0029 +- 0.0003 (0.0007), grid25 0.011 +- 0.004 (0.012).
+What to expect (one processor core, three seeds, November 2026): 10 seconds of computing. On
+two_moons the loss is 1.08 +- 0.01 at step 200 and 1.04 +- 0.01 at step 2000; it cannot come near 0,
+as many lines cross at a point. Energy distance of 2,000 samples from 2,000 true points, in brackets
+that of other true points: two_moons 0.0029 +- 0.0003 (0.0007), grid25 0.011 +- 0.004 (0.012).
 """
 
 from dataclasses import dataclass

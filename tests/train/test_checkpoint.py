@@ -30,11 +30,6 @@ STATE = {"a": NUMBERS, "b": np.float64(3.5) * np.ones(()), "steps": np.array(7)}
 
 
 @pytest.fixture
-def run(tmp_path):
-    return RunFolder.create("toy_flow", {"seed": 0}, tmp_path)
-
-
-@pytest.fixture
 def file(tmp_path):
     path = tmp_path / "weights.safetensors"
     save_weights(path, STATE, {"recipe": "toy_flow"})
