@@ -8,7 +8,6 @@
 score of the weights that ship: minigen/weights/README.md.
 """
 
-
 from dataclasses import dataclass
 from functools import partial
 from typing import Any

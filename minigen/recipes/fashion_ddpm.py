@@ -8,7 +8,6 @@ DDPM with the cosine schedule and v-prediction, a U-Net over 2 x 2 patches (14 a
 left out of a tenth of the batch for classifier-free guidance, drawn by DDIM in 50 steps.
 """
 
-
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
