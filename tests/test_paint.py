@@ -176,7 +176,7 @@ def test_the_png_says_how_it_was_painted(model, tmp_path):
     out, _ = paint(model, tmp_path, PROMPT, "--seed", "4", "--steps", "3")
     order = json.loads(read_metadata(out)["minigen"])
     assert (order["prompts"], order["seed"], order["steps"]) == ([PROMPT], 4, 3)
-    assert order["sampler"] == "flow_euler"
+    assert order["sampler"] == CONFIG.sampler
 
 
 def test_without_out_the_picture_is_named_by_its_prompt(model, tmp_path, monkeypatch, capsys):
