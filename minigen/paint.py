@@ -102,7 +102,7 @@ class Painter:
                   takes the pictures for, uint8
 
         Shapes: -> uint8 (N, 32, 32, 3).
-        Raises: ValueError for a prompt that is empty, too long or without a known word, or a bad setting.
+        Raises: ValueError for a prompt that is empty, too long or of unknown words; a bad setting.
         """
         if isinstance(prompts, str):
             raise ValueError("paint: prompts is one string, expected a list of them")
