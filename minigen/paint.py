@@ -15,7 +15,7 @@ import math
 import os
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from minigen.models.flow_matching.flow_matching import FlowMatchingConfig
 from minigen.models.text_to_image.text_unet import TextUNet, TextUNetConfig
 from minigen.parallel import in_parts
 from minigen.samplers import check_sampler
-from minigen.train import config_from, load_model
+from minigen.train import load_model, part_of
 
 BATCH = 16  # pictures drawn at once: enough for the cores, few enough to repeat for one of them
 FILM = 10  # pictures in a strip
@@ -65,10 +65,10 @@ class Painter:
 
     def __init__(self, arrays: Mapping[str, np.ndarray], config: Mapping[str, Any], name: str):
         self.words = Words(config["words"])
-        self.flow = _part(FlowMatchingConfig, config)
+        self.flow = part_of(FlowMatchingConfig, config)
         self.sampling = Sampling(config["sampler"], config["sampling_steps"], config["guidance"])
         size = {"vocabulary": len(self.words)}
-        self.network_config = _part(TextUNetConfig, {**config, **size})
+        self.network_config = part_of(TextUNetConfig, {**config, **size})
         self.network = TextUNet(self.network_config, rng=np.random.default_rng(0))
         self.network.load_state_dict(dict(arrays))
         self.name, self.digest = name, _digest(arrays)
@@ -107,9 +107,8 @@ class Painter:
         if isinstance(prompts, str):
             raise ValueError("paint: prompts is one string, expected a list of them")
         sampling = self.choose(sampler, steps, guidance)
-        for prompt in prompts:
-            check_prompt(prompt, self.words)
-        chunks = [prompts[i : i + BATCH] for i in range(0, len(prompts), BATCH)]
+        words = self.encode(prompts)
+        chunks = [words[i : i + BATCH] for i in range(0, len(words), BATCH)]
         pictures = [self._paint(chunk, rng, sampling, callback) for chunk in chunks]
         size = self.network_config.image_size
         return np.concatenate(pictures or [np.zeros((0, size, size, 3), np.uint8)])
@@ -123,12 +122,20 @@ class Painter:
             own.guidance if guidance is None else guidance,
         )
 
-    def _paint(self, prompts, rng, sampling: Sampling, callback) -> np.ndarray:
-        words = self.words.encode(prompts, self.network_config.caption_length)
+    def encode(self, prompts: Sequence[str]) -> np.ndarray:
+        """The numbers of the prompts' words, (N, L), 0 behind the last.
+
+        Raises: ValueError for a prompt that is empty, too long or without a known word.
+        """
+        for prompt in prompts:
+            check_prompt(prompt, self.words)
+        return self.words.encode(prompts, self.network_config.caption_length)
+
+    def _paint(self, words: np.ndarray, rng, sampling: Sampling, callback) -> np.ndarray:
         size = self.network_config.image_size
         pictures = flow_matching.sample(
             in_parts(self.network),
-            len(prompts),
+            len(words),
             rng,
             (size, size, 3),
             self.flow,
@@ -158,11 +165,6 @@ def check_prompt(prompt: str, words: Words) -> list[str]:
         f"{word!r} is unknown and left out; the nearest is {near!r}"
         for word, near in unknown.items()
     ]
-
-
-def _part(kind: type, config: Mapping[str, Any]) -> Any:
-    """The fields of a Config that `kind` has."""
-    return config_from(kind, {f.name: config[f.name] for f in fields(kind) if f.name in config})
 
 
 def _digest(arrays: Mapping[str, np.ndarray]) -> str:
@@ -236,6 +238,7 @@ def run_paint(arguments: Namespace) -> None:
         return
     painter = Painter.load(arguments.model or "scenes")
     prompts = _prompts(arguments)
+    painter.encode(prompts)  # what cannot be painted is told before the first picture
     for prompt in dict.fromkeys(prompts):
         for warning in check_prompt(prompt, painter.words):
             _log.warning("paint: %s", warning)

@@ -160,6 +160,16 @@ def test_again_works_for_one_of_a_list(model, tmp_path):
     assert copy.read_bytes() == last.read_bytes()
 
 
+def test_a_prompt_too_long_is_told_before_the_first_picture_is_painted(model, tmp_path, capsys):
+    lines = ["a red ring"] * (BATCH + 1) + ["a red ring " * 6]
+    (tmp_path / "prompts.txt").write_text("\n".join(lines))
+    folder = tmp_path / "many"
+    arguments = ["--prompts", str(tmp_path / "prompts.txt"), "--model", str(model)]
+    assert main(["paint", *arguments, "--out", str(folder)]) == 2
+    assert "18 words" in capsys.readouterr().err
+    assert not folder.exists()
+
+
 def test_a_file_of_prompts_is_painted_in_line_order(model, painter, tmp_path):
     lines = ["a red ring", "a blue cross", "a white circle"]
     (tmp_path / "prompts.txt").write_text("\n\n".join(lines))

@@ -16,7 +16,7 @@ The weights that ship, how they were trained and what they score: minigen/weight
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -36,7 +36,7 @@ from minigen.models.text_to_image.text_unet import TextUNet, TextUNetConfig
 from minigen.optim import EMA, AdamW, Muon, split_matrices
 from minigen.parallel import cores, in_parts
 from minigen.schedules import warmup_linear
-from minigen.train import RunFolder, WeightsFile, config_from, load_model, option
+from minigen.train import RunFolder, WeightsFile, config_from, load_model, option, part_of
 from minigen.train import train as run_training
 
 NO_HIDDEN_LAYER = ("word", "position", "positions", "input", "output")  # AdamW's, though matrices
@@ -93,22 +93,12 @@ class Config:
     log_every: int = option(25, "steps between lines of log.csv")
     words: tuple[str, ...] = SCENE_WORDS.vocabulary
 
-    @property
-    def vocabulary(self) -> int:
-        return len(self.words) + 1  # the padding is a word too
-
     def network(self) -> TextUNetConfig:
-        return _part(TextUNetConfig, self)
+        vocabulary = len(self.words) + 1  # the padding is a word too
+        return part_of(TextUNetConfig, {**asdict(self), "vocabulary": vocabulary})
 
     def flow(self) -> FlowMatchingConfig:
-        return _part(FlowMatchingConfig, self)
-
-
-def _part(kind: type, config: Config) -> Any:
-    """A Config of `kind`, with the settings that have the same name here."""
-    return kind(
-        **{f.name: getattr(config, f.name) for f in fields(kind) if hasattr(config, f.name)}
-    )
+        return part_of(FlowMatchingConfig, asdict(self))
 
 
 def batch(rng: np.random.Generator, config: Config) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,6 @@
 """Training: one loop, a folder for each run, and files that survive a crash."""
 
-from minigen.train.config import config_from, option
+from minigen.train.config import config_from, option, part_of
 from minigen.train.files import (
     DamagedFileError,
     SaveError,
@@ -22,6 +22,7 @@ __all__ = [
     "load_weights",
     "open_model",
     "option",
+    "part_of",
     "save_bytes",
     "save_picture",
     "save_weights",

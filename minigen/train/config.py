@@ -33,6 +33,12 @@ def config_from(kind: type[C], values: Mapping[str, Any]) -> C:
     return kind(**{name: _fitted(value, hints[name]) for name, value in values.items()})
 
 
+def part_of(kind: type[C], values: Mapping[str, Any]) -> C:
+    """A Config of those values that it has a name for: a network's, out of a recipe's."""
+    names = {f.name for f in fields(kind)}  # type: ignore[arg-type]
+    return config_from(kind, {name: value for name, value in values.items() if name in names})
+
+
 def _fitted(value: Any, hint: Any) -> Any:
     if isinstance(value, list) and getattr(hint, "__origin__", None) is tuple:
         inner = get_args(hint)[0]

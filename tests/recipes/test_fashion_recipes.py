@@ -10,7 +10,7 @@ from minigen.recipes import fashion_classifier, fashion_ddpm
 from minigen.train import RunFolder, save_weights
 
 CLASSIFIER = fashion_classifier.Config(
-    steps=60, batch_size=32, channels=(8, 16, 16), lr=1e-2, ema=0.9, save_every=60, workers=1
+    steps=60, batch_size=32, channels=(16, 16), lr_rest=1e-2, ema=0.9, save_every=60, workers=1
 )
 DDPM = fashion_ddpm.Config(
     minutes=None, steps=2, batch_size=4, channels=(8, 16), blocks=1, log_every=1, workers=2
