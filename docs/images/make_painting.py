@@ -25,4 +25,4 @@ for axis, picture, prompt in zip(axes.flat, pictures, PROMPTS, strict=True):
     axis.imshow(picture)
     axis.set_title(textwrap.fill(prompt, 30), fontsize=9)
     axis.axis("off")
-figure.savefig(Path(__file__).with_name("painting.png"), dpi=80)
+figure.savefig(Path(__file__).with_name("painting.png"), dpi=80, bbox_inches="tight")

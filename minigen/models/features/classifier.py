@@ -7,14 +7,14 @@ He, Group Normalization, 2018, arXiv 1803.08494.
 The idea: every level halves the picture and adds what two convolutions find to it, the mean over
 the picture forgets where things are, and a linear layer votes.
 
-    h = W space_to_depth(h);  h = h + conv(relu'(norm(conv(relu'(norm(h))))))     at each level
-    features = mean over pixels of relu'(norm(h));  logits = features W + b
+    h = W space_to_depth(h);  h = h + conv(silu(norm(conv(silu(norm(h))))))     at each level
+    features = mean over pixels of silu(norm(h));  logits = features W + b
 
 Shapes: pictures (N, 28, 28, 1) -> logits (N, 10).
 
-Differs from the papers in: one residual block a level, silu for relu', and patches of 2 x 2 pixels
-in the place of the first convolution. Group norm rather than batch norm, so that the verdict on a
-picture does not depend on the pictures beside it.
+Differs from the papers in: one residual block a level, silu in the place of relu, patches of 2 x 2
+pixels in the place of the first convolution. Group norm rather than batch norm, so that the verdict
+on a picture does not depend on the pictures beside it.
 
 Recipe: minigen/recipes/fashion_classifier.py.
 """
