@@ -26,7 +26,7 @@ from tqdm import trange
 from minigen.autograd import Tensor
 from minigen.data.loader import Loader
 from minigen.data.pixels import to_float, to_uint8
-from minigen.data.scene_judge import summary
+from minigen.data.scene_judge import ATTRIBUTES, summary
 from minigen.data.scene_parser import judge_many
 from minigen.data.scenes import HeldOut, sample_batch
 from minigen.data.words import SCENE_CAPTION_LENGTH, SCENE_WORDS
@@ -194,15 +194,23 @@ def evaluate(
     steps: int | None = None,
     guidance: float | None = None,
 ) -> dict[str, float]:
-    """Shares of `n` captions of each kind whose picture is exactly right, read by the parser."""
+    """Shares of `n` captions of each kind whose picture is right, read by the parser.
+
+    exactly right   the picture is a scene of the caption, outlines and all
+    named right     the scene that the picture comes nearest to is one; then attribute by attribute
+    """
     config, model = _trained(run, sampler, steps, guidance)
     scores: dict[str, float] = {}
     for kind, (pairs, held_out) in KINDS.items():
         captions = sample_batch(
             n, rng, pairs=pairs, held_out=held_out, drop_size=0, drop_background=0
         )[1]
-        shares = summary(judge_many(draw(model, config, captions, rng), captions))
-        scores |= {f"{kind}: {name.replace('_', ' ')}": share for name, share in shares.items()}
+        pictures = draw(model, config, captions, rng)
+        exactly = summary(judge_many(pictures, captions))
+        named = summary(judge_many(pictures, captions, nearest=True))
+        scores[f"{kind}: exactly right"] = exactly["all_right"]
+        scores[f"{kind}: named right"] = named["all_right"]
+        scores |= {f"{kind}: {name}": named[name] for name in ATTRIBUTES if name in named}
     return scores
 
 

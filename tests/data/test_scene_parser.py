@@ -46,9 +46,9 @@ def content(scene):
     return scene.background, scene.relation, things
 
 
-def share_read(n, rng, look):
+def share_read(n, rng, look, nearest=False):
     true = scenes.sample_scenes(n, rng, held_out="any")
-    read = parse_many(look(scenes.draw(true)))
+    read = parse_many(look(scenes.draw(true)), nearest=nearest)
     right = [content(a) == content(canonical(b)) for a, b in zip(read, true, strict=True)]
     return np.mean(right), sum(a is not None for a in read) - sum(right)
 
@@ -68,12 +68,28 @@ def test_the_parser_reads_ten_thousand_true_scenes(look, rng):
     assert misread == 0
 
 
+@pytest.mark.parametrize("look", SEEN_THROUGH.values(), ids=SEEN_THROUGH)
+def test_the_nearest_scene_to_a_true_scene_is_that_scene(look, rng):
+    right, misread = share_read(400, rng, look, nearest=True)
+    assert right >= 0.995
+    assert right + misread / 400 == 1  # always a scene
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("look", SEEN_THROUGH.values(), ids=SEEN_THROUGH)
+def test_the_nearest_scene_to_ten_thousand_true_scenes(look, rng):
+    assert share_read(10_000, rng, look, nearest=True)[0] >= 0.995
+
+
+@pytest.mark.parametrize("nearest", [False, True], ids=["exactly", "nearest"])
 @pytest.mark.parametrize("look", ["clean", "noise of sigma 8"])
-def test_a_wrong_caption_is_never_accepted(look, rng):
+def test_a_wrong_caption_is_never_accepted(look, nearest, rng):
     many = scenes.sample_scenes(1000, rng, held_out="any")
     shuffled = [many[k] for k in rng.permutation(len(many))]
     judgements = judge_many(
-        SEEN_THROUGH[look](scenes.draw(many)), [scenes.caption(s) for s in shuffled]
+        SEEN_THROUGH[look](scenes.draw(many)),
+        [scenes.caption(s) for s in shuffled],
+        nearest=nearest,
     )
     for scene, other, judgement in zip(many, shuffled, judgements, strict=True):
         if content(canonical(scene)) != content(canonical(other)):
@@ -170,15 +186,30 @@ def test_a_shape_between_two_shapes_is_not_read(one, other):
     assert count_read((245 - 215 * covered[..., None] * np.ones(3))[None]) == 0
 
 
-@pytest.mark.parametrize("amplitude", [0.6, 1.0])
-def test_a_wobbling_outline_is_not_read(amplitude, rng):
+def wobbling(amplitude, lobes=4):
+    """Large black shapes on white, in the order of SHAPES, whose outlines wobble by pixels."""
     at = np.arange(32) + 0.5 - 16
     angle = np.arctan2(at[:, None], at[None, :])
-    wobble = amplitude * np.sqrt(2) * np.sin(4 * angle + 1)
-    for shape in SHAPES:
-        distance = scenes.signed_distance(shape, at[None, :], at[:, None], 8.5)
-        covered = np.clip(0.5 - distance - wobble, 0, 1)
-        assert count_read((245 - 215 * covered[..., None] * np.ones(3))[None]) == 0
+    wobble = amplitude * np.sqrt(2) * np.sin(lobes * angle + 1)
+    distances = [scenes.signed_distance(shape, at[None, :], at[:, None], 8.5) for shape in SHAPES]
+    covered = np.clip(0.5 - np.stack(distances) - wobble, 0, 1)
+    return 245 - 215 * covered[..., None] * np.ones(3)
+
+
+@pytest.mark.parametrize("amplitude", [0.6, 1.0])
+def test_a_wobbling_outline_is_not_read(amplitude):
+    assert count_read(wobbling(amplitude)) == 0
+
+
+@pytest.mark.parametrize("amplitude", [0.6, 1.0])
+def test_a_wobbling_outline_is_named_all_the_same(amplitude):
+    named = parse_many(rounded(wobbling(amplitude, lobes=7)), nearest=True)
+    expected = [("white", None, [("large", "black", shape)]) for shape in SHAPES]
+    assert [content(scene) for scene in named] == expected
+
+
+def test_nothing_is_named_in_an_empty_picture():
+    assert parse(np.full((32, 32, 3), 245, np.uint8), nearest=True) is None
 
 
 def no_scenes():

@@ -41,7 +41,8 @@ def test_a_run_can_be_sampled_and_evaluated(run):
     rng = np.random.default_rng(0)
     assert scenes.sample(run, 3, rng).shape == (3, 32, 32, 3)
     scores = scenes.evaluate(run, 2, rng)
-    assert {f"{kind}: all right" for kind in scenes.KINDS} <= set(scores)
+    for share in ("exactly right", "named right", "shape"):
+        assert {f"{kind}: {share}" for kind in scenes.KINDS} <= set(scores)
     assert all(0 <= score <= 1 for score in scores.values())
 
 
@@ -61,7 +62,8 @@ def test_true_pictures_score_one_and_those_of_other_captions_zero(run, monkeypat
 
     monkeypatch.setattr(scenes, "draw", perfect)
     scores = scenes.evaluate(run, 20, np.random.default_rng(5))
-    assert [scores[f"{kind}: all right"] for kind in scenes.KINDS] == [score] * 4
+    for share in ("exactly right", "named right"):
+        assert [scores[f"{kind}: {share}"] for kind in scenes.KINDS] == [score] * 4
 
 
 def test_captions_are_emptied_as_often_as_asked():
