@@ -4,10 +4,9 @@
     minigen eval runs/scenes-1 -n 1000
     minigen paint "a red circle" --model runs/scenes-1
 
-Pictures are drawn as they are needed, so there is no data to fetch and none is seen twice. One step
-of 64 pictures takes about 0.8 s on two cores, of which 0.1 s is Muon's. What to see: the
-background's colour after 100 steps; two objects in the right places, in the right colours, after
-500; their shapes last, from about 2,000 steps on, the large before the small.
+Pictures are drawn as they are needed, so there is no data to fetch and none is seen twice. What to
+see in the run's samples: first the background's colour, then two objects in the right places and
+colours, their shapes last, the large before the small.
 
 Most training times lie near the noise. A flat object of a hundred pixels stays visible until
 t = 0.9, so what the caption decides is decided above that: docs/derivations/text_to_image.md.
@@ -63,7 +62,7 @@ KINDS: dict[str, tuple[float, HeldOut]] = {
 class Config:
     """Settings of a run; those of the network and the sampler have the names they have there."""
 
-    steps: int | None = option(4400, "optimiser steps")
+    steps: int | None = option(8600, "optimiser steps")
     minutes: float | None = option(None, "stop after so many minutes")
     batch_size: int = option(64, "pictures a step")
     channels: tuple[int, ...] = option((64, 96, 128), "of the U-Net at 16, 8 and 4 pixels")

@@ -20,9 +20,8 @@ Shapes: pictures (N, H, W, 3), times (N,), words (N, L) integers.
 
 Differs from the papers in: words are tokens, and there are two dozen of them; the caption's vector
 and layout come from all token vectors side by side, so that the order of the words counts from the
-first step (without the layout, 2,250 steps left `A above B` a coin toss); the U-Net works on
-2 x 2 patches, a quarter of the pixels. An empty caption, all padding, stands for "no prompt" in
-classifier-free guidance (2207.12598).
+first step; the U-Net works on 2 x 2 patches, a quarter of the pixels. An empty caption, all
+padding, stands for "no prompt" in classifier-free guidance (2207.12598).
 
 Notebook: notebooks/04_text_to_image.ipynb. Recipe: minigen/recipes/scenes.py.
 Derivation: docs/derivations/text_to_image.md.
