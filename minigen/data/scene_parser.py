@@ -18,8 +18,9 @@ caption.
 
 Two questions can be asked of a picture. Is it *exactly* this scene, to a third of a pixel along the
 outlines? That is the parser as it stands. Which scene does it come *nearest* to, as one would name
-a drawing by an unsteady hand? That is `nearest=True`: steps 1 to 4, whose answer is always a scene.
-A picture of the second kind has the right things in it, one of the first kind is also well drawn.
+a drawing by an unsteady hand? That is `nearest=True`: steps 1 to 4, which name a scene for all but
+an empty picture. What is right by this reading has the right things in it; what is right by the
+first is also well drawn.
 """
 
 from __future__ import annotations
