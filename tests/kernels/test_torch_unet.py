@@ -5,8 +5,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason='PyTorch is missing: pip install "minigen[bench]"')
 
-from minigen import Tensor, no_grad  # noqa: E402
 from minigen.kernels.bench import torch_unet  # noqa: E402
+
+from minigen import Tensor, no_grad  # noqa: E402
 from minigen.models.text_to_image.text_unet import TextUNet, TextUNetConfig  # noqa: E402
 from minigen.nn import UNet, UNetConfig  # noqa: E402
 from minigen.recipes import fashion_ddpm  # noqa: E402
@@ -73,7 +74,7 @@ def test_the_layout_stays_from_layer_to_layer(layout):
         if isinstance(part, torch.nn.Conv2d | torch.nn.GroupNorm):
             part.register_forward_hook(lambda part, x, y: seen.extend([x[0], y]))
     in_torch(twin, x, t, conditions, layout)
-    first, *others = seen  # the input is only made for the first convolution
+    _first, *others = seen  # the input is only made for the first convolution
     assert len(others) > 40
     assert all(a.is_contiguous(memory_format=layout) for a in others)
 
