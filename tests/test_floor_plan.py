@@ -59,11 +59,14 @@ def test_imports_point_down(path):
 
 def test_only_the_backend_goes_through_the_door_to_the_kernels():
     by = {name_of(path) for path in FILES if "minigen.kernels" in path.read_text("utf-8")}
-    assert by == {"minigen.backend", "minigen.kernels"}
+    commands = {"minigen.cli.bench", "minigen.cli.warmup"}  # to measure and to compile every kernel
+    assert by - commands == {"minigen.backend", "minigen.kernels"}
 
 
 def test_kernels_know_nothing_of_minigen():
     kernels = MINIGEN.parent / "kernels"
     for path in kernels.rglob("*.py"):
-        if path.relative_to(kernels).parts[0] != "bench":  # measures whole recipes, so it sees all
-            assert not list(imports_of(path)), path
+        if path.relative_to(kernels).parts[0] == "bench":
+            continue  # it measures whole recipes beside their kernels, so it may import all
+        others = [name for name in imports_of(path) if not name.startswith("minigen.kernels")]
+        assert others == [], path

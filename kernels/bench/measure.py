@@ -169,10 +169,13 @@ class Bench:
 
     def child(self, side: str) -> Child:
         """The side's process; a new one where the last has died."""
-        if side in self.children and self.children[side].process.poll() is None:
-            return self.children[side]
-        self.children[side] = Child(side, self.how.quick)
-        return self.children[side]
+        child = self.children.get(side)
+        if child is not None and child.process.poll() is None:
+            return child
+        if child is not None:
+            child.close()
+        child = self.children[side] = Child(side, self.how.quick)
+        return child
 
     def versions(self) -> dict[str, str]:
         """Of what is measured, by package."""
@@ -259,7 +262,5 @@ def largest_error(actual: Sequence[np.ndarray], expected: Sequence[np.ndarray]) 
     shapes, right = [a.shape for a in actual], [b.shape for b in expected]
     if shapes != right:
         raise ChildError(f"outputs of shapes {shapes} came, expected {right}")
-    return max(
-        float(np.abs(a - b).max() / max(float(np.abs(b).max()), 1e-30))
-        for a, b in zip(actual, expected)
-    )
+    errors = [np.abs(a - b).max() / max(np.abs(b).max(), 1e-30) for a, b in zip(actual, expected)]
+    return float(np.max(errors))  # Python's max would lose a NaN

@@ -1,4 +1,4 @@
-"""The command line: `minigen paint`, `train`, `sample`, `eval` and `doctor`.
+"""The command line: `minigen paint`, `train`, `sample`, `eval`, `doctor`, `bench` and `warmup`.
 
 Every command is a module with `add_options(parser, words)` and `run(args)`; only the one that was
 asked for is imported. Exit codes: 0; 1 for a run that failed; 2 for a wrong input, with one line
@@ -22,6 +22,8 @@ COMMANDS = {
     "sample": "draw samples from a run's model",
     "eval": "measure a run's model",
     "doctor": "say what is installed and what will run where",
+    "bench": "measure ops and whole steps, beside PyTorch",
+    "warmup": "compile the kernels ahead",
 }
 
 EXAMPLES = """examples:

@@ -1,0 +1,156 @@
+"""Measure ops and whole steps, beside PyTorch where it is there; show where a step's time goes."""
+
+import argparse
+import importlib.util
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from minigen.recipes import recipe_names
+
+EXAMPLES = """examples:
+  minigen bench --ops conv2d,softmax --rungs
+  minigen bench --against torch --write         all of docs/benchmarks.md, about half an hour
+  minigen bench --whole --only "sampling step" --against torch
+  minigen bench --profile scenes
+  MINIGEN_KERNELS=reference minigen bench --profile scenes --out before.png
+  minigen bench --tune
+
+Numbers mean something on an idle machine only."""
+
+FAILED = 1  # the exit code where something could not be measured
+
+
+def add_options(parser: argparse.ArgumentParser, words: list[str]) -> None:
+    parser.add_argument("--ops", metavar="OP,OP", help="these ops, of those that --list shows")
+    parser.add_argument("--whole", action="store_true", help="training and sampling steps")
+    parser.add_argument("--only", metavar="TEXT", help="cases whose name contains this")
+    parser.add_argument("--list", action="store_true", help="list the cases")
+    parser.add_argument("--rungs", action="store_true", help="the reference and every rung too")
+    parser.add_argument("--against", choices=["torch"], help="PyTorch on the same cores, in turns")
+    parser.add_argument("--quick", action="store_true", help="tiny batches, to see that all runs")
+    parser.add_argument("--write", action="store_true", help="bring docs/benchmarks.md up to date")
+    parser.add_argument(
+        "--profile", metavar="RECIPE", help="where the time of a recipe's training step goes"
+    )
+    parser.add_argument("--out", metavar="PNG", help="the profile's chart (profile_RECIPE.png)")
+    parser.add_argument(
+        "--tune", action="store_true", help="time the rungs and note the fastest for this machine"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.profile is not None:
+        return _profile(args)
+    if args.out is not None:
+        raise ValueError("bench: --out names the chart of --profile, which is not given")
+    if args.tune:
+        return _tune(args)
+    return _measure(args)
+
+
+def _measure(args: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from minigen.kernels.bench import report
+    from minigen.kernels.bench.measure import Bench, How
+
+    cases = _chosen(args)
+    if args.list:
+        print("\n".join(case.name for case in cases))
+        return 0
+    if args.against and importlib.util.find_spec("torch") is None:
+        raise ValueError('bench: PyTorch is not installed: pip install "minigen[bench]"')
+    docs = report.docs_folder(Path(__file__).resolve().parents[2]) if args.write else None
+    if args.write and args.quick:
+        raise ValueError("bench: --quick measures nothing that is worth writing down")
+    results = []
+    with Bench(How(bool(args.against), args.rungs, args.quick)) as bench:
+        bar = tqdm(cases, unit="case", disable=not sys.stderr.isatty())
+        for case in bar:
+            bar.set_description(case.name)
+            results.append(bench.run(case))
+    print(report.text(results))
+    if docs is not None:
+        for path in report.write(results, docs, _command()):
+            print(path, file=sys.stderr)
+    failures = report.failures(results)
+    for failure in failures:
+        print("minigen: error:", failure, file=sys.stderr)
+    return FAILED if failures else 0
+
+
+def _chosen(args: argparse.Namespace) -> list[Any]:
+    """The cases that the options name.
+
+    Raises: ValueError for an op that has none, or where no case is left.
+    """
+    from minigen.kernels.bench.cases import listed
+
+    cases = listed(args.quick)
+    ops = _ops(args, {case.op for case in cases if case.kind in ("op", "backward")})
+    if ops is not None or args.whole:
+        steps = [case for case in cases if case.kind in ("whole", "memory")] if args.whole else []
+        cases = [case for case in cases if case.op in (ops or [])] + steps
+    if args.only is not None:
+        cases = [case for case in cases if args.only in case.name]
+    if not cases:
+        raise ValueError(f"bench: no case is called {args.only!r}; --list shows them")
+    return cases
+
+
+def _ops(args: argparse.Namespace, known: set[str]) -> list[str] | None:
+    if args.ops is None:
+        return None
+    ops: list[str] = args.ops.split(",")
+    for op in ops:
+        if op not in known:
+            raise ValueError(
+                f"bench: --ops has {op!r}, expected some of {', '.join(sorted(known))}"
+            )
+    return ops
+
+
+def _command() -> str:
+    return shlex.join(["minigen", *sys.argv[1:]])
+
+
+def _profile(args: argparse.Namespace) -> int:
+    from minigen.kernels.bench import profile
+
+    if args.profile not in recipe_names():
+        raise ValueError(
+            f"bench: --profile has {args.profile!r}, expected one of {', '.join(recipe_names())}"
+        )
+    out = Path(args.out or f"profile_{args.profile}.png")
+    if not out.parent.is_dir():
+        raise FileNotFoundError(f"bench: there is no folder {out.parent}")
+    rows = profile.profile(args.profile, **({"steps": 1, "batch_size": 4} if args.quick else {}))
+    print(profile.text(rows))
+    profile.chart(rows, f"a training step of {args.profile}", out)
+    print(out)
+    return 0
+
+
+def _tune(args: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from minigen.kernels.bench import tune
+    from minigen.kernels.tuning import save
+
+    ops = _ops(args, set(tune.OPS))
+    cases = tune.choices(ops, args.quick)
+    bar = tqdm(cases, unit="case", disable=not sys.stderr.isatty())
+    found = []
+    for case in bar:
+        bar.set_description(case.name)
+        found += list(tune.entries(case, args.quick))
+    for entry in found:
+        times = ", ".join(f"{rung} {ms:g}" for rung, ms in entry["ms"].items())
+        print(f"{entry['op']} {entry['shape']} in {entry['threads']} threads: ms {times}")
+    if not found:
+        print("no op has more than one rung that can run here")
+        return 0
+    print(save(found))
+    return 0
