@@ -11,14 +11,18 @@ the names of the modules, slow to fast, in `RUNGS`:
 
     supports(*arrays, **settings) -> None, or the reason why it cannot run
     launch(*arrays, **settings)   -> (y, backward or None)
-                                     backward(g) -> one array (or None) for each input array
+                                     backward(g, needs) -> for each input array its gradient, or
+                                     None where needs[i] is False
+
+Where the fastest depends on the shapes, `order(*arrays, **settings)` beside `RUNGS` gives the names
+fastest first.
 """
 
 import functools
 import importlib
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar, Token
 from types import MappingProxyType, ModuleType, TracebackType
 from typing import Any, NamedTuple
@@ -166,6 +170,11 @@ def rungs_of(op: str) -> tuple[str, ...]:
     return tuple(folder.RUNGS) if folder else ()
 
 
+def _fastest_first(op: str, arrays: tuple[Array, ...], params: dict[str, Any]) -> Iterable[str]:
+    order = getattr(_load(op), "order", None)
+    return reversed(rungs_of(op)) if order is None else order(*arrays, **params)
+
+
 @functools.cache
 def _load(*path: str) -> ModuleType | None:
     """The module minigen.kernels.<path>, None where there is none."""
@@ -202,7 +211,7 @@ def _decide(op: str, arrays: tuple[Array, ...], params: dict[str, Any]) -> tuple
             raise KernelError(f"{op}: the kernel {wanted!r} was asked for and cannot run: {reason}")
         return wanted, "it was asked for by name", False
     refusals: list[str] = []
-    for rung in reversed(rungs_of(op)):
+    for rung in _fastest_first(op, arrays, params):
         reason = _refusal(op, rung, arrays, params)
         if reason is None:
             why = "; ".join(["it is the fastest that can run", *refusals])

@@ -136,7 +136,7 @@ class Node:
         """By the kernel's own backward, on arrays."""
         assert self.pull is not None
         start = time.perf_counter()
-        gradients = self.pull(g.data)
+        gradients = self.pull(g.data, tuple([x.requires_grad for x in self.inputs]))
         if _observers.get():
             outputs = tuple(a for a in gradients if a is not None)
             _report(f"{self.op.name}_backward", (g.data,), outputs, self.kernel, start)

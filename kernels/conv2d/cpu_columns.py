@@ -1,0 +1,176 @@
+"""conv2d by columns and one product for each run of images, on all cores.
+
+New since the reference: the images are shared out over the threads, each with one BLAS thread; a
+run of images is so short that its columns stay in the core's cache; and the patch under an output
+pixel is copied one filter row at a time, KW * C neighbouring numbers.
+
+Every size, stride and padding. Error: that of a sum in another order, as the reference.
+Source: Chellapilla, Puri and Simard, High Performance Convolutional Neural Networks for Document
+Processing, 2006 (columns and one product).
+"""
+
+import numpy as np
+from minigen.kernels.jit import jit
+from minigen.kernels.threads import one_blas_thread, spread
+
+from minigen.kernels import pool
+
+BYTES = 1 << 20  # of columns in flight in a thread: half of its cache
+
+
+def pair(value):
+    """A setting for height and width: one number means both."""
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
+
+
+def runs(first, last, step):
+    """The range in runs of `step`."""
+    return ((n, min(n + step, last)) for n in range(first, last, step))
+
+
+def only_floats(*arrays):
+    """None, or why these arrays are not for a kernel of the CPU."""
+    for a in arrays:
+        if type(a) is not np.ndarray or a.dtype.char not in "fd":
+            return "it takes float32 or float64 arrays of NumPy"
+    return None
+
+
+def misfit(x, w, padding):
+    """None, or that these are no arrays of a convolution: the reference says what is wrong."""
+    if x.ndim == w.ndim == 4 and x.shape[3] == w.shape[2]:
+        room = [n + 2 * p - k for n, p, k in zip(x.shape[1:3], pair(padding), w.shape[:2])]
+        if min(room) >= 0:
+            return None
+    return "the shapes do not fit"
+
+
+def supports(x, w, *, stride=1, padding=0):
+    return only_floats(x, w) or misfit(x, w, padding)
+
+
+def launch(x, w, *, stride=1, padding=0):
+    def backward(g, needs):
+        gx = input_grad(g, w, x.shape[1:3], stride, padding) if needs[0] else None
+        gw = weight_grad(g, x, w.shape[:2], stride, padding) if needs[1] else None
+        return gx, gw
+
+    return forward(x, w, stride, padding), backward
+
+
+class Plan:
+    """The columns of a convolution: how many, and the way between pictures and columns."""
+
+    def __init__(self, x_shape, kernel_size, stride, padding, dtype):
+        self.N, self.H, self.W, self.C = x_shape
+        (self.KH, self.KW), self.dtype = kernel_size, dtype
+        (self.SH, self.SW), (self.PH, self.PW) = pair(stride), pair(padding)
+        self.OH = (self.H + 2 * self.PH - self.KH) // self.SH + 1
+        self.OW = (self.W + 2 * self.PW - self.KW) // self.SW + 1
+        self.K = self.KH * self.KW * self.C  # numbers in a column
+
+    def images(self):
+        """How many images to work on at once."""
+        return max(1, BYTES // (self.OH * self.OW * self.K * np.dtype(self.dtype).itemsize))
+
+    def frame(self, images):
+        """Zeros (images, H + 2 PH, W + 2 PW, C), and the part of them inside of the padding."""
+        size = (images, self.H + 2 * self.PH, self.W + 2 * self.PW, self.C)
+        frame = pool.empty(size, self.dtype)
+        frame[:] = 0
+        return frame, frame[:, self.PH : self.PH + self.H, self.PW : self.PW + self.W]
+
+    def empty_columns(self, images):
+        return pool.empty((images, self.OH, self.OW, self.KH, self.KW * self.C), self.dtype)
+
+    def fill(self, columns, frame):
+        """Copy the patch under each output pixel, one row of the filter at a time."""
+        n, down, across, one = frame.strides
+        shape, steps = columns[:, :, :, 0].shape, (n, self.SH * down, self.SW * across, one)
+        for i in range(self.KH):
+            columns[:, :, :, i] = np.lib.stride_tricks.as_strided(frame[:, i:], shape, steps)
+
+
+def forward(x, w, stride, padding):
+    """(N, H, W, C), (KH, KW, C, O) -> (N, OH, OW, O)."""
+    plan, O = Plan(x.shape, w.shape[:2], stride, padding, x.dtype), w.shape[3]
+    y, step = pool.empty((plan.N, plan.OH, plan.OW, O), x.dtype), plan.images()
+    matrix = np.ascontiguousarray(w).reshape(plan.K, O)
+
+    def work(first, last):
+        frame, inside = plan.frame(min(step, last - first))
+        columns = plan.empty_columns(len(frame))
+        for n, end in runs(first, last, step):
+            k = end - n
+            inside[:k] = x[n:end]
+            plan.fill(columns[:k], frame[:k])
+            np.matmul(columns[:k].reshape(-1, plan.K), matrix, out=y[n:end].reshape(-1, O))
+
+    with one_blas_thread():
+        spread(work, plan.N)
+    return y
+
+
+def weight_grad(g, x, kernel_size, stride, padding):
+    """(N, OH, OW, O), (N, H, W, C) -> (KH, KW, C, O)."""
+    plan, O = Plan(x.shape, kernel_size, stride, padding, x.dtype), g.shape[3]
+    step, sums = plan.images(), {}  # the sum of each thread by its first image
+
+    def work(first, last):
+        frame, inside = plan.frame(min(step, last - first))
+        columns = plan.empty_columns(len(frame))
+        for n, end in runs(first, last, step):
+            k = end - n
+            inside[:k] = x[n:end]
+            plan.fill(columns[:k], frame[:k])
+            gw = columns[:k].reshape(-1, plan.K).T @ g[n:end].reshape(-1, O)
+            sums[first] = sums[first] + gw if first in sums else gw
+
+    with one_blas_thread():
+        spread(work, plan.N)
+    return sum(sums[first] for first in sorted(sums)).reshape(*kernel_size, plan.C, O)
+
+
+def input_grad(g, w, size, stride, padding):
+    """(N, OH, OW, O), (KH, KW, C, O) -> (N, H, W, C) with `size` = (H, W)."""
+    (KH, KW, C, O), (PH, PW) = w.shape, pair(padding)
+    if pair(stride) == (1, 1) and PH < KH and PW < KW:
+        # the same sum, gathered: a convolution with the flipped filter
+        return forward(g, w[::-1, ::-1].swapaxes(2, 3), 1, (KH - 1 - PH, KW - 1 - PW))
+    plan = Plan((len(g), *size, C), (KH, KW), stride, padding, g.dtype)
+    gx, step = pool.empty((plan.N, *size, C), g.dtype), plan.images()
+    matrix = np.ascontiguousarray(w).reshape(plan.K, O).T
+
+    def work(first, last):
+        frame, inside = plan.frame(min(step, last - first))
+        columns = plan.empty_columns(len(frame))
+        for n, end in runs(first, last, step):
+            k = end - n
+            np.matmul(g[n:end].reshape(-1, O), matrix, out=columns[:k].reshape(-1, plan.K))
+            frame[:k] = 0
+            _add_columns(
+                columns[:k], frame[:k].reshape(k, frame.shape[1], -1), plan.SH, plan.SW * C
+            )
+            gx[n:end] = inside[:k]
+
+    with one_blas_thread():
+        spread(work, plan.N)
+    return gx
+
+
+@jit
+def _add_columns(columns, frame, down, across):
+    """Add each column where its patch lies ("col2im"): (n, OH, OW, KH, KW C) -> (n, H, W C)."""
+    n, OH, OW, KH, length = columns.shape
+    for k in range(n):
+        for p in range(OH):
+            for q in range(OW):
+                for i in range(KH):
+                    for c in range(length):
+                        frame[k, p * down + i, q * across + c] += columns[k, p, q, i, c]
+
+
+def warmup():
+    for dtype in (np.float32, np.float64):
+        g, w = np.ones((1, 2, 2, 1), dtype), np.ones((4, 4, 1, 1), dtype)
+        input_grad(g, w, (4, 4), 2, 1)
