@@ -118,6 +118,19 @@ def _convolutions(N: int) -> Iterator[Case]:
                 flops=2 * math.prod(y) * K * K * C,
                 bytes=FLOAT * size(x, w, y),
             )
+    for (_, H, W, C), O in CONVOLUTIONS:  # both gradients, as a training step wants them
+        x, w, y = (N, H, W, C), (3, 3, C, O), (N, H, W, O)
+        yield Case(
+            name=f"conv2d {_text(x)} * {_text(w)} backward",
+            op="conv2d",
+            kind="backward",
+            shapes=(x, w),
+            arrays="pf",
+            result="p",
+            settings={"stride": 1, "padding": 1},
+            flops=4 * math.prod(y) * 9 * C,
+            bytes=FLOAT * (2 * size(x, w) + size(y)),
+        )
 
 
 def _both(

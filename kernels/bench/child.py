@@ -19,6 +19,7 @@ from minigen.kernels.bench.cases import Case, listed
 from minigen.kernels.bench.work import Work
 
 from minigen.backend import KernelError
+from minigen.trace import trace
 
 SIDES = {"ours": "minigen.kernels.bench.ours", "torch": "minigen.kernels.bench.torch_side"}
 
@@ -46,15 +47,17 @@ class Child:
             self.works[variant] = self.side.prepare(self.case, variant)
         return self.works[variant]
 
-    def outputs(self, variant: str, file: str) -> None:
-        """Write what the variant computes, or ours in float64, to a file."""
+    def outputs(self, variant: str, file: str) -> list[str]:
+        """Write what the variant computes, or ours in float64, to a file; the rungs that ran."""
         if variant == "float64":
-            arrays = self.side.reference(self.case)
+            arrays, ran = self.side.reference(self.case), []
         else:
             prepared = self.work(variant)
-            with prepared.inside():
+            with prepared.inside(), trace() as record:
                 arrays = prepared.outputs()
+            ran = sorted({row.ran for row in record} - {"reference"}) or ["reference"]
         np.savez(file, *arrays)
+        return ran
 
     def time(self, variant: str, seconds: float, repeats: int) -> list[float]:
         """Milliseconds of each run.

@@ -30,6 +30,8 @@ def flops(op: str, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> float |
     if op == f"{ATTENTION}_backward" and len(outputs) == 3:  # a kernel's own
         q, k, v = outputs
         return 2.0 * prod(q[:-1]) * k[-2] * (3 * q[-1] + 2 * v[-1])
+    if op == "conv2d_backward" and outputs[-1][0] != inputs[0][0]:  # (x's and) w's gradient
+        return 2.0 * len(outputs) * prod(inputs[0]) * prod(outputs[-1][:-1])
     if op == "linear_backward" and len(outputs) > 1 and len(outputs[1]) == 2:
         return 4.0 * prod(inputs[0]) * outputs[1][0]
     return None

@@ -84,6 +84,7 @@ class Timing:
     ms, low, high   median and quartiles over the rounds
     error           largest difference from the float64 reference, by its largest element
     megabytes       of a memory case, in the place of the times
+    ran             the rungs that "auto" has chosen, for an op
     failed          why there is no time
     """
 
@@ -94,6 +95,7 @@ class Timing:
     high: float | None = None
     error: float | None = None
     megabytes: float | None = None
+    ran: list[str] = field(default_factory=list)
     failed: str | None = None
     rounds: list[float] = field(default_factory=list)
 
@@ -205,9 +207,11 @@ class Bench:
             expected = _arrays(right)
             for timing in timings:
                 with _noted(timing):
-                    self.child(timing.side).ask(
+                    ran = self.child(timing.side).ask(
                         "outputs", case=case.name, variant=timing.variant, file=str(own)
                     )
+                    if timing.variant == "auto" and case.kind != "whole":
+                        timing.ran = ran
                     timing.error = largest_error(_arrays(own), expected)
                     if not timing.error <= LARGEST_ERROR:
                         timing.failed = f"error {timing.error:.1e} is above {LARGEST_ERROR:.0e}"

@@ -27,7 +27,9 @@ def rows(results: Sequence[Result]) -> list[list[str]]:
 
 
 def _cells(result: Result, timing: Timing) -> list[str]:
-    ran = timing.variant if timing.side == "ours" else f"PyTorch {timing.variant}"
+    ran = " ".join([timing.variant, *timing.ran])
+    if timing.side == "torch":
+        ran = f"PyTorch {timing.variant}"
     if timing.failed is not None:
         return [ran, timing.failed.strip().splitlines()[-1], *[""] * 6]
     ratios = [_ratio(result.ratio(timing, best)) for best in (False, True)]

@@ -11,7 +11,7 @@ from minigen.recipes import recipe_names
 
 EXAMPLES = """examples:
   minigen bench --ops conv2d,softmax --rungs
-  minigen bench --against torch --write         all of docs/benchmarks.md, about half an hour
+  minigen bench --against torch --write               all of docs/benchmarks.md
   minigen bench --whole --only "sampling step" --against torch
   minigen bench --profile scenes
   MINIGEN_KERNELS=reference minigen bench --profile scenes --out before.png

@@ -68,6 +68,14 @@ def test_flops_of_cases_are_those_of_the_shapes_that_ran():
             assert flops(case.op, case.shapes, [y]) == case.flops, case.name
 
 
+def test_a_kernels_own_backward_is_counted_as_its_two_gradients():
+    x, w, y = (2, 8, 8, 3), (3, 3, 3, 5), (2, 8, 8, 5)
+    both = flops("conv2d_input_grad", [y, w], [x]) + flops("conv2d_weight_grad", [y, x], [w])
+    assert flops("conv2d_backward", [y], [x, w]) == both
+    assert flops("conv2d_backward", [y], [w]) == both / 2
+    assert flops("conv2d_backward", [y], [x]) is None  # the filter is not known
+
+
 def test_every_child_gets_the_same_inputs():
     a, b = case_of(SOFTMAX).inputs(), case_of(SOFTMAX).inputs()
     assert all((x == y).all() for x, y in zip(a, b))
@@ -87,6 +95,7 @@ def test_both_sides_are_timed_and_right():
         assert all(t.failed is None and t.error < 1e-5 for t in result.timings)
         assert all(0 < t.low <= t.ms <= t.high and len(t.rounds) == 2 for t in result.timings)
         ours, other = result.of("ours")[-1], result.of("torch")[0]
+        assert ours.ran
         assert result.ratio(ours, best=True) == pytest.approx(ours.ms / other.ms)
 
 
@@ -152,7 +161,7 @@ def test_a_child_that_raises_or_dies_is_reported():
 
 RESULTS = [
     Result("conv2d small", "conv2d", "op", 2e6, 1e6, [
-        Timing("ours", "auto", ms=1.0, low=0.9, high=1.2, error=1e-7),
+        Timing("ours", "auto", ms=1.0, low=0.9, high=1.2, error=1e-7, ran=["cpu_threads"]),
         Timing("torch", "NCHW", ms=2.0, low=1.9, high=2.1, error=1e-7),
         Timing("torch", "channels_last", ms=0.5, low=0.5, high=0.6, error=1e-7),
     ]),
@@ -165,6 +174,7 @@ RESULTS = [
 
 def test_the_table_has_ratios_to_both_layouts():
     lines = report.text(RESULTS).splitlines()
+    assert "auto cpu_threads" in lines[1]
     assert lines[1].split()[-2:] == ["0.50", "2.00"]
     assert "2.0" in lines[1].split()  # 2e6 FLOP in 1 ms, in GFLOP/s
     assert lines[4].split()[-4:] == ["30", "MB", "1.50", "1.50"]
@@ -179,9 +189,8 @@ def test_the_page_keeps_what_stands_around_the_markers(tmp_path):
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert "old" not in text
-    assert (
-        "| conv2d small | auto | 1.00 | 0.900 ... 1.20 | 2.0 | 1.0 | 1e-07 | 0.50 | 2.00 |" in text
-    )
+    cells = "auto cpu_threads | 1.00 | 0.900 ... 1.20 | 2.0 | 1.0 | 1e-07 | 0.50 | 2.00"
+    assert f"| conv2d small | {cells} |" in text
     numbers = json.loads(paths[1].read_text())
     assert numbers["results"][0]["timings"][0]["ms"] == 1.0
     assert numbers["machine"]["numpy"] == np.__version__
