@@ -15,7 +15,8 @@ from minigen.kernels.bench.cases import listed
 from minigen.kernels.bench.flops import flops
 from minigen.kernels.bench.measure import Bench, ChildError, How, Result, Timing, largest_error
 
-from minigen.cli import main
+from minigen.backend import rungs_of
+from minigen.cli import main, warmup
 
 needs_torch = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None,
@@ -244,9 +245,18 @@ def test_the_command_line_draws_a_profile(capsys, folder):
     assert (folder / "step.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_kernels_are_compiled_ahead(capsys):
+def test_every_kernel_that_compiles_is_warmed_up(monkeypatch, capsys):
+    found = dict(warmup._warmups())
+    for name, function in found.items():
+        op, rung = name.split("/")
+        assert rung in rungs_of(op)
+        assert function.__module__ == f"minigen.kernels.{op}.{rung}"
+    calls = []
+    fakes = [(name, lambda name=name: calls.append(name)) for name in [*found, "a/b"]]
+    monkeypatch.setattr(warmup, "_warmups", lambda: fakes)
     assert main(["warmup"]) == 0
-    assert "kernels are ready after" in capsys.readouterr().out
+    assert calls == [*found, "a/b"]
+    assert f"{len(calls)} kernels are ready after" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
