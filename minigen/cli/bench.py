@@ -139,6 +139,8 @@ def _tune(args: argparse.Namespace) -> int:
     from minigen.kernels.bench import tune
     from minigen.kernels.tuning import save
 
+    if args.only is not None or args.write or args.against:
+        raise ValueError("bench: --tune takes --ops and --quick, no other option")
     ops = _ops(args, set(tune.OPS))
     cases = tune.choices(ops, args.quick)
     bar = tqdm(cases, unit="case", disable=not sys.stderr.isatty())
@@ -151,6 +153,8 @@ def _tune(args: argparse.Namespace) -> int:
         print(f"{entry['op']} {entry['shape']} in {entry['threads']} threads: ms {times}")
     if not found:
         print("no op has more than one rung that can run here")
-        return 0
-    print(save(found))
+    elif args.quick:
+        print("not saved: --quick measures nothing to go by")
+    else:
+        print(save(found))
     return 0

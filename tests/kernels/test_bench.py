@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from minigen.kernels.bench import measure, profile, report
+from minigen.kernels.bench import measure, profile, report, tune
 from minigen.kernels.bench.cases import listed
 from minigen.kernels.bench.flops import flops
 from minigen.kernels.bench.measure import Bench, ChildError, How, Result, Timing, largest_error
 
 from minigen.backend import rungs_of
 from minigen.cli import main, warmup
+from minigen.parallel import cores
 
 needs_torch = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None,
@@ -230,6 +231,35 @@ def test_the_parts_of_a_recipe_are_taken_untrained(name, tmp_path):
     assert all(p.grad is None for p in parts.model.parameters())
 
 
+# ---------------------------------------------------------------------------------------- tuning
+
+
+@pytest.fixture
+def one_choice(monkeypatch, folder):
+    """A single case to tune by, and a table of the test's own."""
+    case = case_of("conv2d 4x8x8x64 * 3x3x64x64")
+    monkeypatch.setattr(tune, "choices", lambda ops, quick: [case])
+    monkeypatch.setenv("MINIGEN_TUNING", str(folder / "tuning.json"))
+    return folder / "tuning.json"
+
+
+def test_tuning_notes_the_fastest_rung_for_each_number_of_threads(one_choice, capsys):
+    assert main(["bench", "--tune"]) == 0
+    table = json.loads(one_choice.read_text())
+    assert {entry["threads"] for entry in table} == {1, cores()}
+    for entry in table:
+        assert entry["shape"] == [[4, 8, 8, 64], [3, 3, 64, 64]]
+        assert set(entry["ms"]) == set(rungs_of("conv2d"))
+        assert entry["ms"][entry["rung"]] == min(entry["ms"].values())
+    assert capsys.readouterr().out.splitlines()[-1] == str(one_choice)
+
+
+def test_a_quick_tuning_saves_nothing(one_choice, capsys):
+    assert main(["bench", "--tune", "--quick"]) == 0
+    assert "not saved" in capsys.readouterr().out
+    assert not one_choice.exists()
+
+
 # ------------------------------------------------------------------------------------ command line
 
 
@@ -268,6 +298,7 @@ def test_every_kernel_that_compiles_is_warmed_up(monkeypatch, capsys):
         (["--profile", "toy"], "--profile has 'toy', expected one of fashion_classifier"),
         (["--profile", "toy_flow", "--out", "nowhere/a.png"], "there is no folder nowhere"),
         (["--out", "a.png"], "--out names the chart of --profile, which is not given"),
+        (["--tune", "--only", "silu"], "--tune takes --ops and --quick, no other option"),
         (["--write", "--quick"], "--quick measures nothing that is worth writing down"),
     ],
 )
