@@ -1,5 +1,6 @@
 """minigen bench: what it measures is right, what fails is said, and nobody is left behind."""
 
+import doctest
 import importlib.util
 import json
 import signal
@@ -76,6 +77,13 @@ def test_a_kernels_own_backward_is_counted_as_its_two_gradients():
     assert flops("conv2d_backward", [y], [x, w]) == both
     assert flops("conv2d_backward", [y], [w]) == both / 2
     assert flops("conv2d_backward", [y], [x]) is None  # the filter is not known
+
+
+@pytest.mark.parametrize("name", ["flops", "report"])
+def test_examples_in_the_docstrings_are_right(name):
+    found = doctest.testmod(importlib.import_module(f"minigen.kernels.bench.{name}"))
+    assert found.attempted > 0
+    assert found.failed == 0
 
 
 def test_every_child_gets_the_same_inputs():
