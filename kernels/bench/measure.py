@@ -248,7 +248,7 @@ def _noted(timing: Timing) -> Iterator[None]:
     try:
         yield
     except RefusedError as error:
-        timing.failed = f"cannot run: {error}"
+        timing.failed = f"cannot run: {str(error).rpartition('cannot run: ')[2]}"
     except ChildError as error:
         timing.failed = str(error)
 

@@ -146,6 +146,15 @@ def test_what_is_wrong_is_not_timed(monkeypatch):
     assert "is above 0e+00" in timing.failed
 
 
+def test_a_rung_that_refuses_says_why_and_is_no_failure():
+    with Bench(How(rungs=True, quick=True)) as bench:
+        result = bench.run(case_of("conv2d 4x16x16x128 * 1x1x128x64"))
+    by = {timing.variant: timing for timing in result.timings}
+    assert by["cpu_winograd4"].failed.startswith("cannot run: it takes 3x3 filters")
+    assert by["cpu_columns"].ms > 0
+    assert report.failures([result]) == []
+
+
 @pytest.mark.parametrize("wrong", [np.nan, 1.1])
 def test_the_error_sees_a_single_number(wrong):
     right = np.ones((3, 4))
