@@ -15,10 +15,10 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
-from minigen.kernels.bench.cases import Case, listed
-from minigen.kernels.bench.work import Work
 
 from minigen.backend import KernelError
+from minigen.kernels.bench.cases import Case, listed
+from minigen.kernels.bench.work import Work
 from minigen.trace import trace
 
 SIDES = {"ours": "minigen.kernels.bench.ours", "torch": "minigen.kernels.bench.torch_side"}

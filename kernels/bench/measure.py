@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from minigen.kernels.bench.cases import Case
 
 LARGEST_ERROR = 1e-3  # of what is timed, by the largest of the float64 reference

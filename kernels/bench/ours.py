@@ -6,15 +6,15 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from minigen.kernels.bench import work
-from minigen.kernels.bench.cases import Case
-from minigen.kernels.bench.work import Work
 
 import minigen.ops as ops
 from minigen import Tensor, no_grad
 from minigen.autograd import grad
 from minigen.backend import rungs_of, use_kernels
 from minigen.data.pixels import to_float
+from minigen.kernels.bench import work
+from minigen.kernels.bench.cases import Case
+from minigen.kernels.bench.work import Work
 from minigen.models.diffusion import ddpm
 from minigen.models.flow_matching import flow_matching
 from minigen.ops import conv, resample

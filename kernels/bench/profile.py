@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import numpy as np
-from minigen.kernels.bench.flops import flops
 
+from minigen.kernels.bench.flops import flops
 from minigen.optim import clip_grad_norm
 from minigen.parallel import cores, one_blas_thread
 from minigen.recipes import load_recipe

@@ -9,7 +9,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from minigen.kernels.bench.measure import Result, Timing
-
 from minigen.parallel import cores
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"

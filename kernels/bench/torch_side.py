@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
 from minigen.kernels.bench import torch_unet, work
 from minigen.kernels.bench.cases import Case
 from minigen.kernels.bench.work import Work
-from torch import Tensor
-
 from minigen.models.flow_matching.flow_matching import FlowMatchingConfig
 from minigen.parallel import cores
 from minigen.schedules import alpha_bars_from_times, flow_times

@@ -10,24 +10,49 @@ from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
-from minigen.kernels.bench.cases import Case, listed
-from minigen.kernels.bench.ours import OPS, PARTS
-from minigen.kernels.threads import cores, use_threads
 
 from minigen import Tensor, no_grad
 from minigen.backend import KernelError, rungs_of, use_kernels
+from minigen.kernels.bench.cases import Case, listed
+from minigen.kernels.bench.ours import OPS, PARTS
+from minigen.kernels.threads import cores, use_threads
 from minigen.parallel import one_blas_thread
 
 
 def choices(ops: list[str] | None, quick: bool) -> list[Case]:
-    """The forward cases of ops with several rungs."""
+    """The forward cases of ops with several rungs, and small batches of them."""
     return [
         case
-        for case in listed(quick)
+        for case in [*listed(quick), *_convolutions()]
         if case.kind == "op"
         and (ops is None or case.op in ops)
         and len(rungs_of(_primitive(case.op))) > 1
     ]
+
+
+def _convolutions() -> Iterator[Case]:
+    """The 3x3 convolutions of a U-Net: of one picture, of a part of a batch."""
+    sizes = (
+        (32, 32),
+        (28, 32),
+        (16, 32),
+        (16, 64),
+        (14, 64),
+        (8, 96),
+        (7, 128),
+        (4, 128),
+        (2, 256),
+    )
+    for N in (1, 2, 8, 32):
+        for size, C in sizes:
+            for width, O in ((C, C), (2 * C, C), (C, 2 * C)):
+                yield Case(
+                    f"conv2d {N} x {size} x {size}, {width} -> {O}",
+                    "conv2d",
+                    "op",
+                    ((N, size, size, width), (3, 3, width, O)),
+                    settings={"stride": 1, "padding": 1},
+                )
 
 
 def _primitive(op: str) -> str:
@@ -55,7 +80,7 @@ def entries(case: Case, quick: bool) -> Iterator[dict[str, Any]]:
 def _time(case: Case, op: str, rung: str, threads: int, quick: bool) -> float | None:
     """Median milliseconds of a rung, None where it cannot run on these arrays."""
     f, xs = OPS[case.op], [Tensor(a) for a in case.inputs()]
-    seconds, repeats = (0.0, 1) if quick else (0.3, 5)
+    seconds, repeats = (0.0, 1) if quick else (0.1, 7)
     spent: list[float] = []
     alone = one_blas_thread() if threads == 1 else nullcontext()
     with use_kernels("auto", **{op: rung}), use_threads(threads), alone, no_grad():

@@ -10,10 +10,10 @@ Processing, 2006 (columns and one product).
 """
 
 import numpy as np
-from minigen.kernels.jit import jit
-from minigen.kernels.threads import one_blas_thread, spread
 
 from minigen.kernels import pool
+from minigen.kernels.jit import jit
+from minigen.kernels.threads import one_blas_thread, spread
 
 BYTES = 1 << 20  # of columns in flight in a thread: half of its cache
 

@@ -4,6 +4,7 @@ As tiles4.py, with tiles of 2 x 2 outputs.
 """
 
 import numpy as np
+
 from minigen.kernels.jit import jit
 
 

@@ -5,6 +5,7 @@ the innermost cache: so memory is written in runs of channels.
 """
 
 import numpy as np
+
 from minigen.kernels.jit import jit
 
 

@@ -25,11 +25,11 @@ sections 4.1 to 4.3; the gradients are its transposes.
 """
 
 import numpy as np
+
+from minigen.kernels import pool
 from minigen.kernels.conv2d import tiles2, tiles4
 from minigen.kernels.conv2d.cpu_columns import only_floats, pair, runs
 from minigen.kernels.threads import one_blas_thread, spread
-
-from minigen.kernels import pool
 
 G = {
     2: np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]]),
@@ -103,7 +103,7 @@ class Plan:
 
 
 def forward(m, x, w, padding):
-    """conv2d at stride 1: (N, H, W, C), (3, 3, C, O) -> (N, OH, OW, O)."""
+    """conv2d at stride 1, and U: (N, H, W, C), (3, 3, C, O) -> (N, OH, OW, O), (a a, C, O)."""
     plan = Plan(m, x.shape, w.shape[3], padding, x.dtype)
     y = pool.empty((plan.N, plan.OH, plan.OW, plan.O), x.dtype)
     step = plan.images()
@@ -128,21 +128,22 @@ def forward(m, x, w, padding):
     with one_blas_thread():
         U = plan.filter(w)
         spread(work, plan.N)
-    return y
+    return y, U
 
 
 def input_grad(m, g, w, size, padding):
     """dx alone: as a convolution with the flipped filter, where the padding allows one."""
     PH, PW = pair(padding)
     if PH > 2 or PW > 2:
-        return gradients(m, g, None, w, padding, (len(g), *size, w.shape[2]))[0]
-    return forward(m, g, w[::-1, ::-1].swapaxes(2, 3), (2 - PH, 2 - PW))
+        U = Plan(m, (1, *size, w.shape[2]), w.shape[3], padding, w.dtype).filter(w)
+        return gradients(m, g, None, U, padding, (len(g), *size, w.shape[2]))[0]
+    return forward(m, g, w[::-1, ::-1].swapaxes(2, 3), (2 - PH, 2 - PW))[0]
 
 
-def gradients(m, g, x, w, padding, x_shape):
-    """(dx, dw) of conv2d at stride 1; None for dx where w is None, for dw where x is None."""
+def gradients(m, g, x, U, padding, x_shape):
+    """(dx, dw) of conv2d at stride 1; None for dx where U is None, for dw where x is None."""
     plan = Plan(m, x_shape, g.shape[3], padding, g.dtype)
-    gx = None if w is None else pool.empty(x_shape, g.dtype)
+    gx = None if U is None else pool.empty(x_shape, g.dtype)
     step = plan.images(1 if x is None else TILES_OF_GRADIENT)
     sums = {}  # dU by the first image of a thread
 
@@ -162,14 +163,13 @@ def gradients(m, g, x, w, padding, x_shape):
                 plan.transforms.data_to_tiles(frame[:k], V)
                 dU = V.transpose(0, 2, 1) @ dM  # (a a, C, O)
                 sums[first] = sums[first] + dU if first in sums else dU
-            if w is not None:
+            if U is not None:
                 dV = np.matmul(dM, U.transpose(0, 2, 1), out=plan.tiles(k, plan.C))
                 sum_[:k] = 0
                 plan.transforms.tiles_to_data(dV, sum_[:k])
                 gx[n:end] = place[:k]
 
     with one_blas_thread():
-        U = None if w is None else plan.filter(w)
         spread(work, plan.N)
         gw = None
         if x is not None:
@@ -181,4 +181,5 @@ def warmup(m):
     """Compile the transforms."""
     for dtype in (np.float32, np.float64):
         x, w = np.ones((1, 4, 4, 1), dtype), np.ones((3, 3, 1, 1), dtype)
-        gradients(m, forward(m, x, w, 1), x, w, 1, x.shape)
+        y, U = forward(m, x, w, 1)
+        gradients(m, y, x, U, 1, x.shape)

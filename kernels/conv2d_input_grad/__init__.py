@@ -1,3 +1,10 @@
 """conv2d_input_grad on the CPU: the rungs of conv2d, seen from one of its gradients."""
 
 RUNGS = ["cpu_columns", "cpu_winograd2", "cpu_winograd4"]
+
+
+def order(g, w, *, size, stride=1, padding=0):
+    """As the convolution that it belongs to."""
+    from minigen.kernels.conv2d import first_tuned  # here, so that names can be listed without it
+
+    return first_tuned(g.shape, (*w.shape[:2], w.shape[3], w.shape[2]), stride, padding)

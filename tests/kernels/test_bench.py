@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from minigen.backend import rungs_of
+from minigen.cli import main, warmup
 from minigen.kernels.bench import measure, profile, report, tune
 from minigen.kernels.bench.cases import listed
 from minigen.kernels.bench.flops import flops
 from minigen.kernels.bench.measure import Bench, ChildError, How, Result, Timing, largest_error
-
-from minigen.backend import rungs_of
-from minigen.cli import main, warmup
 from minigen.parallel import cores
 
 needs_torch = pytest.mark.skipif(

@@ -5,9 +5,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason='PyTorch is missing: pip install "minigen[bench]"')
 
-from minigen.kernels.bench import torch_unet  # noqa: E402
-
 from minigen import Tensor, no_grad  # noqa: E402
+from minigen.kernels.bench import torch_unet  # noqa: E402
 from minigen.models.text_to_image.text_unet import TextUNet, TextUNetConfig  # noqa: E402
 from minigen.nn import UNet, UNetConfig  # noqa: E402
 from minigen.recipes import fashion_ddpm  # noqa: E402
