@@ -16,6 +16,7 @@ from minigen.kernels.jit import jit
 from minigen.kernels.threads import one_blas_thread, spread
 
 BYTES = 1 << 20  # of columns in flight in a thread: half of its cache
+LEAST = 4_000_000  # multiplications that are worth a thread of their own
 
 
 def pair(value):
@@ -26,6 +27,11 @@ def pair(value):
 def runs(first, last, step):
     """The range in runs of `step`."""
     return ((n, min(n + step, last)) for n in range(first, last, step))
+
+
+def grain(multiplications):
+    """Images that make up a thread's least share, of so many multiplications each."""
+    return 1 + LEAST // (1 + multiplications)
 
 
 def only_floats(*arrays):
@@ -107,7 +113,7 @@ def forward(x, w, stride, padding):
             np.matmul(columns[:k].reshape(-1, plan.K), matrix, out=y[n:end].reshape(-1, O))
 
     with one_blas_thread():
-        spread(work, plan.N)
+        spread(work, plan.N, grain(plan.OH * plan.OW * plan.K * O))
     return y
 
 
@@ -127,7 +133,7 @@ def weight_grad(g, x, kernel_size, stride, padding):
             sums[first] = sums[first] + gw if first in sums else gw
 
     with one_blas_thread():
-        spread(work, plan.N)
+        spread(work, plan.N, grain(plan.OH * plan.OW * plan.K * O))
     return sum(sums[first] for first in sorted(sums)).reshape(*kernel_size, plan.C, O)
 
 
@@ -154,7 +160,7 @@ def input_grad(g, w, size, stride, padding):
             gx[n:end] = inside[:k]
 
     with one_blas_thread():
-        spread(work, plan.N)
+        spread(work, plan.N, grain(plan.OH * plan.OW * plan.K * O))
     return gx
 
 

@@ -28,7 +28,7 @@ import numpy as np
 
 from minigen.kernels import pool
 from minigen.kernels.conv2d import tiles2, tiles4
-from minigen.kernels.conv2d.cpu_columns import only_floats, pair, runs
+from minigen.kernels.conv2d.cpu_columns import grain, only_floats, pair, runs
 from minigen.kernels.threads import one_blas_thread, spread
 
 G = {
@@ -127,7 +127,7 @@ def forward(m, x, w, padding):
 
     with one_blas_thread():
         U = plan.filter(w)
-        spread(work, plan.N)
+        spread(work, plan.N, grain(plan.TH * plan.TW * plan.a**2 * plan.C * plan.O))
     return y, U
 
 
@@ -170,7 +170,7 @@ def gradients(m, g, x, U, padding, x_shape):
                 gx[n:end] = place[:k]
 
     with one_blas_thread():
-        spread(work, plan.N)
+        spread(work, plan.N, grain(plan.TH * plan.TW * plan.a**2 * plan.C * plan.O))
         gw = None
         if x is not None:
             gw = plan.filter_gradient(sum(sums[first] for first in sorted(sums)))

@@ -32,6 +32,11 @@ OTHER_FILTERS = [  # kernel, stride, padding
 ]
 
 
+@pytest.fixture(autouse=True)
+def every_image_may_have_its_thread(monkeypatch):
+    monkeypatch.setattr(cpu_columns, "LEAST", 0)
+
+
 def example(shape, O, rng, kernel=(3, 3), dtype=np.float64, **steps):
     """x, w and a gradient of the output, with some room for sums of squares."""
     x = rng.standard_normal(shape).astype(dtype)
