@@ -1,0 +1,3 @@
+"""silu on the CPU."""
+
+RUNGS = ["cpu_numba"]

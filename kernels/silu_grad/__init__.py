@@ -1,0 +1,3 @@
+"""silu_grad, the gradient of silu, on the CPU."""
+
+RUNGS = ["cpu_numba"]

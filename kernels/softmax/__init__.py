@@ -1,0 +1,3 @@
+"""softmax on the CPU."""
+
+RUNGS = ["cpu_numba"]
