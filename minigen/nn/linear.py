@@ -7,6 +7,7 @@ import numpy as np
 from minigen.autograd import Tensor
 from minigen.nn import init
 from minigen.nn.module import Module, Parameter
+from minigen.ops import linear
 
 
 class Linear(Module):
@@ -23,5 +24,4 @@ class Linear(Module):
         self.bias = Parameter(np.zeros(out_features, np.float32)) if bias else None
 
     def forward(self, x: Any) -> Tensor:
-        y = x @ self.weight
-        return y if self.bias is None else y + self.bias
+        return x @ self.weight if self.bias is None else linear(x, self.weight, self.bias)

@@ -26,6 +26,7 @@ from minigen.ops.elementwise import (
     tanh,
     where,
 )
+from minigen.ops.linear import linear
 from minigen.ops.loss import (
     bce_with_logits,
     cross_entropy,
@@ -70,6 +71,7 @@ __all__ = [
     "l1_loss",
     "layer_norm",
     "leaky_relu",
+    "linear",
     "log",
     "log_softmax",
     "logsumexp",

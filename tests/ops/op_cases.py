@@ -83,6 +83,11 @@ SHAPE = {
     "take middle axis": Case(lambda x: ops.take(x, INDICES, axis=1), ((2, 3, 2),)),
 }
 
+LINEAR = {
+    "linear": Case(ops.linear, ((2, 3, 4), (4, 2), (2,))),
+    "linear of a vector": Case(ops.linear, ((3,), (3, 2), (2,))),
+}
+
 CONV = {
     "conv2d": Case(lambda x, w: ops.conv2d(x, w, 1, 1), ((2, 3, 4, 2), (3, 3, 2, 2))),
     "conv2d 1x1": Case(ops.conv2d, ((2, 2, 3, 2), (1, 1, 2, 3))),
@@ -146,4 +151,4 @@ LOSS = {
     "gaussian_kl": Case(ops.gaussian_kl, ((2, 3), (2, 3))),
 }
 
-CASES = ELEMENTWISE | REDUCE | SHAPE | CONV | RESAMPLE | NORM | ATTENTION | LOSS
+CASES = ELEMENTWISE | REDUCE | SHAPE | LINEAR | CONV | RESAMPLE | NORM | ATTENTION | LOSS

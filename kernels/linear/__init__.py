@@ -1,0 +1,3 @@
+"""linear on the CPU."""
+
+RUNGS = ["cpu_threads"]

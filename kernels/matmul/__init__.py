@@ -1,0 +1,3 @@
+"""matmul on the CPU."""
+
+RUNGS = ["cpu_threads"]
