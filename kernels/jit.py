@@ -1,19 +1,19 @@
 """Numba for kernels: compiled at the first call, kept on disk, said once where it takes time."""
 
 import logging
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numba
 from numba.core import event
+from tqdm import tqdm
 
 # Sums may be taken in another order, and a product joined with a sum, which vector instructions
 # need; infinities and NaN stay what they are.
 FAST = {"reassoc", "contract", "nsz"}
-
 _log = logging.getLogger("minigen")
-
 
 def jit(function: Callable[..., Any]) -> Any:
     """numba.njit that lets go of the interpreter's lock and keeps its code on disk.
@@ -25,24 +25,37 @@ def jit(function: Callable[..., Any]) -> Any:
 
 
 class _Compiling(event.Listener):  # type: ignore[misc]
-    """Says once in a process that kernels are being compiled, and how to have it done ahead."""
+    """Shows what is being compiled, and says once in a process how to have it done ahead."""
 
     def __init__(self) -> None:
-        self.depth, self.start, self.seconds, self.said = 0, 0.0, 0.0, False
+        self.depth, self.kernels, self.start, self.seconds = 0, 0, 0.0, 0.0
+        self.bar: Any = None
 
     def on_start(self, event: Any) -> None:
         self.depth += 1
-        if self.depth == 1:
-            self.start = time.perf_counter()
-            if not self.said:
-                self.said = True
-                _log.info("compiling kernels, once on this machine; `minigen warmup` does it ahead")
+        if self.depth > 1:  # a function that another one calls
+            return
+        if not self.kernels:
+            _log.info("compiling kernels, once on this machine; `minigen warmup` does it ahead")
+        name = event.data["dispatcher"].py_func.__name__.strip("_")
+        self.bar = tqdm(
+            desc=f"compiling {name}",
+            bar_format="{desc} ({elapsed})",
+            leave=False,
+            disable=not sys.stderr.isatty(),
+        )
+        self.start = time.perf_counter()
 
     def on_end(self, event: Any) -> None:
         self.depth -= 1
         if self.depth == 0:
             self.seconds += time.perf_counter() - self.start
+            self.kernels += 1
+            self.bar.close()
+
+    def report(self) -> str:
+        return f"{self.kernels} kernels compiled in {self.seconds:.1f} s, kept for the next time"
 
 
-compiling = _Compiling()  # .seconds: spent on it in this process
+compiling = _Compiling()
 event.register("numba:compile", compiling)

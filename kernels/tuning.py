@@ -69,6 +69,13 @@ def _table() -> list[Entry]:
     return read(own if own.is_file() else Path(__file__).with_name("tuning.json"))
 
 
+def report() -> str:
+    """One line: which table is in use."""
+    own = path()
+    where = own if own.is_file() else f"the one that ships; `minigen bench --tune` writes {own}"
+    return f"{len(_table())} entries, {where}"
+
+
 def fastest(
     op: str, features: Features, shapes: tuple[tuple[int, ...], ...], **settings: Any
 ) -> str | None:

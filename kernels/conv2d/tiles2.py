@@ -1,4 +1,4 @@
-"""The four transforms of F(2x2, 3x3) between pictures and tiles; the formulas: winograd.py.
+"""The transforms of F(2x2, 3x3) between pictures and tiles; the formulas: winograd.py.
 
 As tiles4.py, with tiles of 2 x 2 outputs.
 """
@@ -30,6 +30,22 @@ def output(a, b, c, d):
 def output_transposed(a, b):
     """A times a column of two."""
     return a, a + b, a - b, -b
+
+
+@jit
+def taps(a, b, c):
+    """G times a column of three."""
+    half = type(a)(0.5)
+    p, q = half * (a + c), half * b
+    return a, p + q, p - q, c
+
+
+@jit
+def taps_transposed(a, b, c, d):
+    """G^T times a column of four."""
+    half = type(a)(0.5)
+    p, q = half * (b + c), half * (b - c)
+    return a + p, q, p + d
 
 
 @jit
@@ -140,3 +156,42 @@ def tiles_to_data(V, x):
                         for c in range(C):
                             x[k, p + i, q + j, c] += row[j, c]
                 t += 1
+
+
+@jit
+def filter_to_tiles(w, U):
+    """U[4 i + j] = (G w G^T)[i, j]: w (3, 3, C, O) -> U (16, C, O)."""
+    C, O = w.shape[2:]
+    half, row = np.empty((4, 3, O), w.dtype), np.empty((4, O), w.dtype)
+    for c in range(C):
+        for j in range(3):
+            for o in range(O):
+                half[0, j, o], half[1, j, o], half[2, j, o], half[3, j, o] = taps(
+                    w[0, j, c, o], w[1, j, c, o], w[2, j, c, o]
+                )
+        for i in range(4):
+            for o in range(O):
+                row[0, o], row[1, o], row[2, o], row[3, o] = taps(
+                    half[i, 0, o], half[i, 1, o], half[i, 2, o]
+                )
+            for j in range(4):
+                for o in range(O):
+                    U[4 * i + j, c, o] = row[j, o]
+
+
+@jit
+def tiles_to_filter(U, w):
+    """w = G^T U G: U (16, C, O) -> w (3, 3, C, O)."""
+    C, O = w.shape[2:]
+    half = np.empty((3, 4, O), w.dtype)
+    for c in range(C):
+        for j in range(4):
+            for o in range(O):
+                half[0, j, o], half[1, j, o], half[2, j, o] = taps_transposed(
+                    U[j, c, o], U[4 + j, c, o], U[8 + j, c, o], U[12 + j, c, o]
+                )
+        for i in range(3):
+            for o in range(O):
+                w[i, 0, c, o], w[i, 1, c, o], w[i, 2, c, o] = taps_transposed(
+                    half[i, 0, o], half[i, 1, o], half[i, 2, o], half[i, 3, o]
+                )

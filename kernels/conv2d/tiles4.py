@@ -1,4 +1,4 @@
-"""The four transforms of F(4x4, 3x3) between pictures and tiles; the formulas: winograd.py.
+"""The transforms of F(4x4, 3x3) between pictures and tiles; the formulas: winograd.py.
 
 A tile is transformed down its columns into `half`, then along each row by way of `row`, which fits
 the innermost cache: so memory is written in runs of channels.
@@ -46,6 +46,23 @@ def output_transposed(a, b, c, d):
     two, four = type(a)(2), type(a)(4)
     p, q, r, s = a + c, b + d, a + four * c, two * (b + four * d)
     return a, p + q, p - q, r + s, r - s, d
+
+
+@jit
+def taps(a, b, c):
+    """G times a column of three."""
+    quarter, sixth = type(a)(0.25), type(a)(1 / 6)
+    p, q = sixth * (a + c), sixth * b
+    r, s = sixth * (quarter * a + c), sixth * type(a)(0.5) * b
+    return quarter * a, -p - q, q - p, r + s, r - s, c
+
+
+@jit
+def taps_transposed(a, b, c, d, e, f):
+    """G^T times a column of six."""
+    quarter, sixth = type(a)(0.25), type(a)(1 / 6)
+    p, q, r, s = sixth * (b + c), sixth * (c - b), sixth * (d + e), sixth * (d - e)
+    return quarter * (a + r) - p, q + type(a)(0.5) * s, r - p + f
 
 
 @jit
@@ -215,3 +232,57 @@ def tiles_to_data(V, x):
                         for c in range(C):
                             x[k, p + i, q + j, c] += row[j, c]
                 t += 1
+
+
+@jit
+def filter_to_tiles(w, U):
+    """U[6 i + j] = (G w G^T)[i, j]: w (3, 3, C, O) -> U (36, C, O)."""
+    C, O = w.shape[2:]
+    half, row = np.empty((6, 3, O), w.dtype), np.empty((6, O), w.dtype)
+    for c in range(C):
+        for j in range(3):
+            for o in range(O):
+                (
+                    half[0, j, o],
+                    half[1, j, o],
+                    half[2, j, o],
+                    half[3, j, o],
+                    half[4, j, o],
+                    half[5, j, o],
+                ) = taps(w[0, j, c, o], w[1, j, c, o], w[2, j, c, o])
+        for i in range(6):
+            for o in range(O):
+                row[0, o], row[1, o], row[2, o], row[3, o], row[4, o], row[5, o] = taps(
+                    half[i, 0, o], half[i, 1, o], half[i, 2, o]
+                )
+            for j in range(6):
+                for o in range(O):
+                    U[6 * i + j, c, o] = row[j, o]
+
+
+@jit
+def tiles_to_filter(U, w):
+    """w = G^T U G: U (36, C, O) -> w (3, 3, C, O)."""
+    C, O = w.shape[2:]
+    half = np.empty((3, 6, O), w.dtype)
+    for c in range(C):
+        for j in range(6):
+            for o in range(O):
+                half[0, j, o], half[1, j, o], half[2, j, o] = taps_transposed(
+                    U[j, c, o],
+                    U[6 + j, c, o],
+                    U[12 + j, c, o],
+                    U[18 + j, c, o],
+                    U[24 + j, c, o],
+                    U[30 + j, c, o],
+                )
+        for i in range(3):
+            for o in range(O):
+                w[i, 0, c, o], w[i, 1, c, o], w[i, 2, c, o] = taps_transposed(
+                    half[i, 0, o],
+                    half[i, 1, o],
+                    half[i, 2, o],
+                    half[i, 3, o],
+                    half[i, 4, o],
+                    half[i, 5, o],
+                )

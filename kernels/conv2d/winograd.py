@@ -31,19 +31,6 @@ from minigen.kernels.conv2d import tiles2, tiles4
 from minigen.kernels.conv2d.cpu_columns import grain, only_floats, pair, runs
 from minigen.kernels.threads import one_blas_thread, spread
 
-G = {
-    2: np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]]),
-    4: np.array(
-        [
-            [1 / 4, 0, 0],
-            [-1 / 6, -1 / 6, -1 / 6],
-            [-1 / 6, 1 / 6, -1 / 6],
-            [1 / 24, 1 / 12, 1 / 6],
-            [1 / 24, -1 / 12, 1 / 6],
-            [0, 0, 1],
-        ]
-    ),
-}
 TRANSFORMS = {2: tiles2, 4: tiles4}
 BYTES = 2 << 20  # of tiles in flight in a thread: about its cache
 TILES_OF_GRADIENT = 512  # at least, for each sum into dU
@@ -69,7 +56,6 @@ class Plan:
         self.OH, self.OW = self.H + 2 * self.PH - 2, self.W + 2 * self.PW - 2
         self.TH, self.TW = -(-self.OH // m), -(-self.OW // m)  # tiles down and across
         self.whole = self.m * self.TH == self.OH and self.m * self.TW == self.OW
-        self.GG = np.kron(G[m], G[m]).astype(dtype)  # (a a, 9)
 
     def images(self, least_tiles=1):
         """How many images to work on at once."""
@@ -94,12 +80,15 @@ class Plan:
 
     def filter(self, w):
         """U = G w G^T: (3, 3, C, O) -> (a a, C, O)."""
-        U = self.GG @ np.ascontiguousarray(w).reshape(9, -1)
-        return U.reshape(self.a**2, self.C, self.O)
+        U = pool.empty((self.a**2, self.C, self.O), self.dtype)
+        self.transforms.filter_to_tiles(np.ascontiguousarray(w), U)
+        return U
 
     def filter_gradient(self, dU):
         """dw = G^T dU G: (a a, C, O) -> (3, 3, C, O)."""
-        return (self.GG.T @ dU.reshape(self.a**2, -1)).reshape(3, 3, self.C, self.O)
+        gw = pool.empty((3, 3, self.C, self.O), self.dtype)
+        self.transforms.tiles_to_filter(dU, gw)
+        return gw
 
 
 def forward(m, x, w, padding):

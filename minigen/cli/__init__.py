@@ -116,6 +116,9 @@ def _messages() -> Iterator[None]:
     try:
         yield
     finally:
+        jit = sys.modules.get("minigen.kernels.jit")
+        if jit is not None and jit.compiling.kernels:
+            log.info("%s", jit.compiling.report())
         log.removeHandler(handler)
         log.setLevel(level)
 

@@ -121,7 +121,9 @@ def _kernels() -> Iterator[str]:
         yield explain(op, *arrays, **settings)
         if on_gpu and rungs_of(op):
             yield explain(op, *map(on_gpu, arrays), **settings)
-    yield "all other ops: the reference"
+    yield "all other ops: the reference, or kernels where a folder has any: kernels/README.md"
+    for name in ("pool", "tuning"):
+        yield f"{name}: {importlib.import_module(f'minigen.kernels.{name}').report()}"
 
 
 def _to_gpu() -> Callable[[np.ndarray], Any] | None:
