@@ -167,7 +167,7 @@ def _check_default(who: str, default: str) -> None:
 def rungs_of(op: str) -> tuple[str, ...]:
     """Names of the kernels of `op`, slow to fast; none where the op has no folder."""
     folder = _load(op)
-    return tuple(folder.RUNGS) if folder else ()
+    return tuple(getattr(folder, "RUNGS", ()))
 
 
 def _fastest_first(op: str, arrays: tuple[Array, ...], params: dict[str, Any]) -> Iterable[str]:
