@@ -11,7 +11,7 @@ from minigen.nn.init import zeroed
 from minigen.nn.linear import Linear
 from minigen.nn.module import Module
 from minigen.nn.norm import GroupNorm
-from minigen.ops import group_norm, layer_norm, silu
+from minigen.ops import group_norm, group_norm_silu, layer_norm
 
 
 class AdaLN(Module):
@@ -20,7 +20,7 @@ class AdaLN(Module):
     Scale and shift are linear in an embedding, and 0 at the start.
 
     With `num_groups` the norm is the group norm of a picture (AdaGN), without it the layer norm
-    over the last axis.
+    over the last axis. With `silu`, which is for groups, that function follows in the same op.
 
     Shapes: x (N, ..., width), embedding (N, embedding_width) -> as x.
     Source: Peebles and Xie, 2023, section 3.2, arXiv 2212.09748; with groups Dhariwal and Nichol,
@@ -33,20 +33,23 @@ class AdaLN(Module):
         embedding_width: int,
         num_groups: int | None = None,
         eps: float = 1e-5,
+        silu: bool = False,
         *,
         rng: np.random.Generator,
     ):
-        self.num_groups, self.eps = num_groups, eps
+        if silu and num_groups is None:
+            raise ValueError("AdaLN: silu follows a group norm only, and num_groups is None")
+        self.num_groups, self.eps, self.silu = num_groups, eps, silu
         self.scale = zeroed(Linear(embedding_width, width, rng=rng))
         self.shift = zeroed(Linear(embedding_width, width, rng=rng))
 
     def forward(self, x: Any, embedding: Any) -> Tensor:
-        aligned = (x.shape[0], *(1,) * (x.ndim - 2), x.shape[-1])  # (N, 1, 1, width) of a picture
-        scale = (self.scale(embedding) + 1.0).reshape(aligned)
-        shift = self.shift(embedding).reshape(aligned)
+        scale, shift = self.scale(embedding) + 1.0, self.shift(embedding)  # (N, width)
         if self.num_groups is None:
-            return layer_norm(x, eps=self.eps) * scale + shift
-        return group_norm(x, self.num_groups, eps=self.eps) * scale + shift
+            rows = (x.shape[0], *(1,) * (x.ndim - 2), x.shape[-1])  # (N, 1, width) of tokens
+            return layer_norm(x, eps=self.eps) * scale.reshape(rows) + shift.reshape(rows)
+        norm = group_norm_silu if self.silu else group_norm
+        return norm(x, self.num_groups, scale, shift, eps=self.eps)
 
 
 class ResBlock(Module):
@@ -73,13 +76,13 @@ class ResBlock(Module):
         *,
         rng: np.random.Generator,
     ):
-        self.norm1 = GroupNorm(num_groups, in_channels)
+        self.norm1 = GroupNorm(num_groups, in_channels, silu=True)
         self.conv1 = Conv2d(in_channels, out_channels, 3, padding=1, bias=False, rng=rng)
         self.norm2: Module
         if embedding_width is None:
-            self.norm2 = GroupNorm(num_groups, out_channels)
+            self.norm2 = GroupNorm(num_groups, out_channels, silu=True)
         else:
-            self.norm2 = AdaLN(out_channels, embedding_width, num_groups, rng=rng)
+            self.norm2 = AdaLN(out_channels, embedding_width, num_groups, silu=True, rng=rng)
         self.dropout = Dropout(dropout, rng=rng)
         self.conv2 = zeroed(Conv2d(out_channels, out_channels, 3, padding=1, rng=rng))
         self.skip = (
@@ -91,7 +94,7 @@ class ResBlock(Module):
             raise ValueError(
                 "ResBlock: an embedding is needed exactly where embedding_width was given"
             )
-        h = self.conv1(silu(self.norm1(x)))
+        h = self.conv1(self.norm1(x))  # silu is in the norms
         h = self.norm2(h) if embedding is None else self.norm2(h, embedding)
-        h = self.conv2(self.dropout(silu(h)))
+        h = self.conv2(self.dropout(h))
         return (x if self.skip is None else self.skip(x)) + h

@@ -6,7 +6,14 @@ import numpy as np
 
 from minigen.autograd import Tensor
 from minigen.nn.module import Buffer, Module, Parameter
-from minigen.ops import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
+from minigen.ops import (
+    batch_norm,
+    group_norm,
+    group_norm_silu,
+    instance_norm,
+    layer_norm,
+    rms_norm,
+)
 
 
 def _ones(width: int) -> Parameter:
@@ -48,21 +55,24 @@ class RMSNorm(Module):
 class GroupNorm(Module):
     """Mean 0 and variance 1 over the pixels and channels of each group, then scale and shift.
 
+    With `silu` that function follows, in the same op.
+
     Shapes: x (N, H, W, num_channels) -> the same.
     Raises: ValueError where num_groups does not divide num_channels.
     Source: Wu and He, 2018, arXiv 1803.08494.
     """
 
-    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5):
+    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5, silu: bool = False):
         if num_channels % num_groups:
             raise ValueError(
                 f"GroupNorm: {num_channels} channels do not split into {num_groups} groups"
             )
-        self.num_groups, self.eps = num_groups, eps
+        self.num_groups, self.eps, self.silu = num_groups, eps, silu
         self.weight, self.bias = _ones(num_channels), _zeros(num_channels)
 
     def forward(self, x: Any) -> Tensor:
-        return group_norm(x, self.num_groups, self.weight, self.bias, eps=self.eps)
+        norm = group_norm_silu if self.silu else group_norm
+        return norm(x, self.num_groups, self.weight, self.bias, eps=self.eps)
 
 
 class InstanceNorm2d(Module):

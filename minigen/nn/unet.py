@@ -192,7 +192,7 @@ class UNet(Module):
                 self.up.append(Stage(config, level, 2 * channels[level], attends[level], rng=rng))
             if level > 0:
                 self.grow.append(Up(channels[level], channels[level - 1], rng=rng))
-        self.norm = GroupNorm(config.num_groups, channels[0])
+        self.norm = GroupNorm(config.num_groups, channels[0], silu=True)
         self.output = init.zeroed(Conv2d(channels[0], config.out_channels, 3, padding=1, rng=rng))
 
     def forward(
@@ -215,7 +215,7 @@ class UNet(Module):
                 h = next(up)(concat([h, skips.pop()], axis=-1), e, context, context_mask)
             if level < levels - 1:
                 h = self.grow[level](h)  # (N, H, W, C) -> (N, 2H, 2W, C of the next level)
-        return self.output(silu(self.norm(h)))
+        return self.output(self.norm(h))
 
     def _embed(self, t: Any, embedding: Any, dtype: Any) -> Tensor:
         xp = array_module(self.input.weight.data)

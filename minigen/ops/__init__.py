@@ -35,7 +35,14 @@ from minigen.ops.loss import (
     l1_loss,
     mse_loss,
 )
-from minigen.ops.norm import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
+from minigen.ops.norm import (
+    batch_norm,
+    group_norm,
+    group_norm_silu,
+    instance_norm,
+    layer_norm,
+    rms_norm,
+)
 from minigen.ops.reduce import cumsum, log_softmax, logsumexp, mean, softmax, var
 from minigen.ops.reduce import max_ as max
 from minigen.ops.resample import (
@@ -66,6 +73,7 @@ __all__ = [
     "gaussian_kl",
     "gelu",
     "group_norm",
+    "group_norm_silu",
     "huber_loss",
     "instance_norm",
     "l1_loss",

@@ -8,20 +8,22 @@ They differ in the elements that share a mean and a variance:
     group_norm     the same, of C / num_groups channels       Wu and He, 2018, 1803.08494
     batch_norm     the pixels of one channel of all images    Ioffe and Szegedy, 2015, 1502.03167
 
-The channels are the last axis; weight and bias are (C,), None stands for ones and zeros.
+The channels are the last axis; weight and bias are (C,), None stands for ones and zeros. Those of
+group_norm may also be (N, C), a row for each image, as an adaptive norm has them.
 
 Gradient: with rstd = 1 / sqrt(var + eps), z = (x - mean) * rstd and h = g * weight,
 
     gx = rstd * (h - mean(h) - z * mean(h * z))    gweight = sum(g * z)    gbias = sum(g)
 
-where `mean` goes over the elements that share a mean, and `sum` over all but the channels.
+where `mean` goes over the elements that share a mean, and `sum` over all elements with the same
+weight.
 """
 
 from typing import Any
 
 from minigen.autograd import Tensor, primitive
 from minigen.backend import Array, array_module
-from minigen.ops.elementwise import as_tensor, plain
+from minigen.ops.elementwise import as_tensor, plain, silu, silu_grad
 from minigen.ops.reduce import sum_product
 
 
@@ -90,15 +92,11 @@ def group_norm(
 ) -> Tensor:
     """Normalise over the pixels of one image and the C / num_groups channels of one group.
 
-    Shapes: x (N, ..., C), weight and bias (C,) -> (N, ..., C).
+    Shapes: x (N, ..., C), weight and bias (C,) or (N, C) -> (N, ..., C).
     Raises: ValueError where num_groups does not divide C.
     """
     x = as_tensor(x)
-    if x.shape[-1] % num_groups:
-        raise ValueError(
-            f"group_norm: x has C = {x.shape[-1]} channels, expected a multiple of {num_groups}"
-        )
-    affine = _affine("group_norm", x, weight, bias)
+    affine = _affine_of_groups("group_norm", x, num_groups, weight, bias)
     return group_norm_(x, *affine, num_groups=num_groups, eps=float(eps))
 
 
@@ -113,6 +111,32 @@ def group_norm_(x: Array, weight: Array, bias: Array, *, num_groups: int, eps: f
 def group_norm_backward(g, y, x, weight, bias, *, num_groups, eps):
     shape = x.shape[0], x.size // (x.shape[0] * x.shape[-1]), x.shape[-1]  # (N, P, C)
     return _normalise_backward(g, x, weight, bias, shape, num_groups, eps)
+
+
+def group_norm_silu(
+    x: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Tensor:
+    """silu(group_norm(x)): what stands before the convolutions of a U-Net, as one op.
+
+    Shapes: x (N, ..., C), weight and bias (C,) or (N, C) -> (N, ..., C).
+    Raises: ValueError where num_groups does not divide C.
+    """
+    x = as_tensor(x)
+    affine = _affine_of_groups("group_norm_silu", x, num_groups, weight, bias)
+    return group_norm_silu_(x, *affine, num_groups=num_groups, eps=float(eps))
+
+
+@primitive
+def group_norm_silu_(x: Array, weight: Array, bias: Array, *, num_groups: int, eps: float) -> Array:
+    """silu(group_norm(x)). The array between both is not kept."""
+    return silu.forward(group_norm_.forward(x, weight, bias, num_groups=num_groups, eps=eps))
+
+
+@group_norm_silu_.backward
+def group_norm_silu_backward(g, y, x, weight, bias, *, num_groups, eps):
+    groups = {"num_groups": num_groups, "eps": eps}
+    h = group_norm_(x, weight, bias, **groups)  # not stored but redone
+    return group_norm_backward(silu_grad(g, h), h, x, weight, bias, **groups)
 
 
 def instance_norm(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
@@ -202,8 +226,8 @@ def _normalise(x: Array, weight: Array, bias: Array, num_groups: int, eps: float
     groups = {"num_groups": num_groups, "pixels": x.shape[1]}
     y = x - group_mean.forward(sum_product.forward(x, axis=1), **groups)
     var = group_mean.forward(sum_product.forward(y, y, axis=1), **groups)
-    y *= (var + eps) ** -0.5 * weight
-    y += bias
+    y *= (var + eps) ** -0.5 * weight.reshape(-1, 1, x.shape[2])  # (1 or N, 1, C)
+    y += bias.reshape(-1, 1, x.shape[2])
     return y
 
 
@@ -214,21 +238,41 @@ def _normalise_backward(g, x, weight, bias, shape, num_groups, eps):
     """
     groups = {"num_groups": num_groups, "pixels": shape[1]}
     original, x, g = x.shape, x.reshape(shape), g.reshape(shape)
+    w = weight.reshape(-1, 1, shape[2])  # (1 or N, 1, C)
     d = x - group_mean(sum_product(x, axis=1), **groups)
     rstd = (group_mean(sum_product(d, d, axis=1), **groups) + eps) ** -0.5  # (N, 1, C)
     sum_g, sum_gd = sum_product(g, axis=1), sum_product(g, d, axis=1)
-    mean_h = group_mean(sum_g * weight, **groups)
-    mean_hz = group_mean(sum_gd * weight, **groups) * rstd
-    gx = g * (rstd * weight) - (d * (rstd * rstd * mean_hz) + rstd * mean_h)
-    gweight = (sum_gd * rstd).sum((0, 1)) if weight.requires_grad else None
-    return gx.reshape(original), gweight, sum_g.sum((0, 1)) if bias.requires_grad else None
+    mean_h = group_mean(sum_g * w, **groups)
+    mean_hz = group_mean(sum_gd * w, **groups) * rstd
+    gx = g * (rstd * w) - (d * (rstd * rstd * mean_hz) + rstd * mean_h)
+    gweight = _for_images(sum_gd * rstd, weight) if weight.requires_grad else None
+    gbias = _for_images(sum_g, bias) if bias.requires_grad else None
+    return gx.reshape(original), gweight, gbias
 
 
-def _affine(name: str, x: Tensor, weight: Any, bias: Any) -> tuple[Any, Any]:
-    """Weight and bias, ones and zeros in the place of None."""
+def _for_images(sums: Tensor, like: Tensor) -> Tensor:
+    """A gradient (N, 1, C) as that of a weight: (C,), the same for all images, or (N, C)."""
+    return sums.sum((0, 1)) if like.ndim == 1 else sums.reshape(like.shape)
+
+
+def _affine_of_groups(
+    name: str, x: Tensor, num_groups: int, weight: Any, bias: Any
+) -> tuple[Any, Any]:
+    """Weight and bias, that may have a row for each image."""
+    if x.shape[-1] % num_groups:
+        raise ValueError(
+            f"{name}: x has C = {x.shape[-1]} channels, expected a multiple of {num_groups}"
+        )
+    return _affine(name, x, weight, bias, (x.shape[0], x.shape[-1]))
+
+
+def _affine(
+    name: str, x: Tensor, weight: Any, bias: Any, rows: tuple[int, ...] | None = None
+) -> tuple[Any, Any]:
+    """Weight and bias of shape (C,) or `rows`, ones and zeros in the place of None."""
     xp, C = array_module(x.data), x.shape[-1]
     for what, given in (("weight", weight), ("bias", bias)):
-        if given is not None and given.shape != (C,):
+        if given is not None and given.shape not in ((C,), rows):
             raise ValueError(f"{name}: x has C = {C} channels, {what} has shape {given.shape}")
     return (
         xp.ones(C, x.dtype) if weight is None else weight,

@@ -151,6 +151,10 @@ NORM: dict[str, Case] = {
         ),
         ((3, 5, 3, 4), (4,), (4,)),
     ),
+    "group silu": (
+        images(lambda x, w, b: F.silu(F.group_norm(x, 3, w, b))),
+        ((2, 5, 3, 6), (6,), (6,)),
+    ),
 }
 QKV = ((2, 3, 5, 4), (2, 3, 7, 4), (2, 3, 7, 6))
 ATTENTION: dict[str, Case] = {

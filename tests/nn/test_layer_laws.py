@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minigen import Tensor, nn
+from minigen import Tensor, nn, ops
 
 
 def rng():
@@ -103,6 +103,18 @@ def test_adaln_starts_as_the_plain_norm(groups):
     plain = (nn.LayerNorm(4) if groups is None else nn.GroupNorm(groups, 4)).astype(np.float64)
     y = layer(x, Tensor(np.ones((2, 5))))
     np.testing.assert_allclose(y.data, plain(x).data, rtol=1e-12)
+
+
+def test_silu_in_a_norm_is_silu_behind_it():
+    x, e = Tensor(rng().standard_normal((2, 3, 3, 4))), Tensor(rng().standard_normal((2, 5)))
+    for make, inputs in (
+        (lambda **silu: nn.GroupNorm(2, 4, **silu), (x,)),
+        (lambda **silu: nn.AdaLN(4, 5, 2, rng=rng(), **silu), (x, e)),
+    ):
+        plain, fused = (make(**silu).astype(np.float64) for silu in ({}, {"silu": True}))
+        np.testing.assert_allclose(fused(*inputs).data, ops.silu(plain(*inputs)).data, rtol=1e-12)
+    with pytest.raises(ValueError, match="AdaLN: silu follows a group norm only"):
+        nn.AdaLN(4, 5, silu=True, rng=rng())
 
 
 def test_adaln_scales_and_shifts_each_picture_by_its_own_embedding():

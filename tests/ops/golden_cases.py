@@ -79,6 +79,7 @@ NORM = {
     "rms": ops.rms_norm,
     "group": lambda x, w, b: ops.group_norm(x, 3, w, b),
     "group plain": lambda x: ops.group_norm(x, 2, eps=0.1),
+    "group silu": lambda x, w, b: ops.group_norm_silu(x, 3, w, b),
     "instance": ops.instance_norm,
     "batch": lambda x, w, b: ops.batch_norm(x, None, None, w, b, training=True),
     "batch running": _batch_norm_running,

@@ -118,6 +118,15 @@ NORM = {
     "rms_norm": Case(ops.rms_norm, ((2, 3, 4), (4,))),
     "group_norm": Case(lambda x, w, b: ops.group_norm(x, 2, w, b), ((2, 2, 3, 4), (4,), (4,))),
     "group_norm plain": Case(lambda x: ops.group_norm(x, 3), ((2, 4, 3),)),
+    "group_norm rows": Case(
+        lambda x, w, b: ops.group_norm(x, 2, w, b), ((2, 3, 4), (2, 4), (2, 4))
+    ),
+    "group_norm_silu": Case(
+        lambda x, w, b: ops.group_norm_silu(x, 2, w, b), ((2, 2, 3, 4), (4,), (4,))
+    ),
+    "group_norm_silu rows": Case(
+        lambda x, w, b: ops.group_norm_silu(x, 2, w, b), ((2, 3, 4), (2, 4), (4,))
+    ),
     "instance_norm": Case(ops.instance_norm, ((2, 2, 3, 2), (2,), (2,))),
     "batch_norm": Case(
         lambda x, w, b: ops.batch_norm(x, None, None, w, b, training=True),

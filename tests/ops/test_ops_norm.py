@@ -37,6 +37,23 @@ def test_norm_is_its_formula_and_none_means_ones_and_zeros(name, rng):
     assert_close(CALLS[name](x, w, b).data, formula(name, x) * w + b, 4)
 
 
+def test_group_norm_silu_is_silu_of_group_norm(rng):
+    x, w, b = rng.standard_normal((2, 3, 4, 6)), rng.standard_normal(6), rng.standard_normal(6)
+    h = formula("group_norm", x) * w + b
+    assert_close(ops.group_norm_silu(x, 3, w, b).data, h / (1 + np.exp(-h)), 4)
+    h = formula("group_norm", x)
+    assert_close(ops.group_norm_silu(x, 3).data, h / (1 + np.exp(-h)), 4)
+
+
+@pytest.mark.parametrize("f", [ops.group_norm, ops.group_norm_silu])
+def test_rows_of_weight_and_bias_are_for_the_images(f, rng):
+    x, w, b = rng.standard_normal((2, 3, 4, 6)), rng.standard_normal((2, 6)), rng.standard_normal(6)
+    for n in range(2):
+        alone = f(x[n : n + 1], 3, w[n], b).data
+        assert_close(f(x, 3, w, b).data[n : n + 1], alone)
+        assert_close(f(x, 3, w[n], np.stack([b, b])).data[n : n + 1], alone)
+
+
 def test_rms_norm_is_its_formula(rng):
     x, w = rng.standard_normal((2, 3, 4)), rng.standard_normal(4)
     expected = x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-6) * w
@@ -107,6 +124,12 @@ X = np.zeros((2, 3, 3, 6))
             "group_norm: x has C = 6 channels, expected a multiple of 4",
         ),
         (lambda: ops.group_norm(X, 2, X[0, 0, 0, :4]), "group_norm: .*, weight has shape .4,"),
+        (
+            lambda: ops.group_norm_silu(X, 4),
+            "group_norm_silu: x has C = 6 channels, expected a mul",
+        ),
+        (lambda: ops.group_norm(X, 2, None, X[:1, 0, 0]), "group_norm: .*, bias has shape .1, 6"),
+        (lambda: ops.layer_norm(X, None, X[:, 0, 0]), "layer_norm: .*, bias has shape .2, 6"),
         (lambda: ops.layer_norm(X, None, X[0, 0, 0, :4]), "layer_norm: .*, bias has shape .4,"),
         (
             lambda: ops.rms_norm(X, X[0, 0]),

@@ -25,7 +25,7 @@ import numpy as np
 
 from minigen import nn
 from minigen.autograd import Tensor
-from minigen.ops import cross_entropy, silu, space_to_depth
+from minigen.ops import cross_entropy, space_to_depth
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,14 @@ class Classifier(nn.Module):
             [nn.Linear(4 * i, o, rng=rng) for i, o in zip(ins, outs, strict=True)]
         )
         self.blocks = nn.ModuleList([nn.ResBlock(o, o, rng=rng) for o in outs])
-        self.norm = nn.GroupNorm(8, outs[-1])
+        self.norm = nn.GroupNorm(8, outs[-1], silu=True)
         self.vote = nn.Linear(outs[-1], config.classes, rng=rng)
 
     def features(self, x: Tensor) -> Tensor:
         """(N, H, W, C) -> (N, channels[-1])."""
         for shrink, block in zip(self.shrink, self.blocks, strict=True):
             x = block(shrink(space_to_depth(x, 2)))  # (N, H / 2, W / 2, channels)
-        return silu(self.norm(x)).mean(axis=(1, 2))
+        return self.norm(x).mean(axis=(1, 2))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.vote(self.features(x))
