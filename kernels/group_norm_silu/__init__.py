@@ -1,0 +1,3 @@
+"""group_norm_silu on the CPU."""
+
+RUNGS = ["cpu_numba"]
