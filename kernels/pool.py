@@ -6,7 +6,12 @@ time, at the first touch of each. `empty` takes the memory of an array that is n
     y = pool.empty(x.shape, x.dtype)         as numpy.empty
 
 When `y` and all views of it are gone, its memory goes back to the pool. What lies idle there is
-bounded by `limit` bytes. Only kernels take memory here, so reference mode never does.
+bounded by `limit` bytes. What is needed inside of a kernel alone is the thread's own:
+
+    columns = pool.scratch("columns", shape, dtype)
+
+the same memory at every call, which therefore stays in the core's cache. Only kernels take memory
+here, so reference mode never does.
 """
 
 import math
@@ -82,9 +87,31 @@ def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     return np.asarray(_Lease(_pool.take(-(-size // step) * step), tuple(shape), dtype))
 
 
+class _Scratch(threading.local):
+    def __init__(self) -> None:
+        self.memory: dict[str, np.ndarray] = {}
+
+
+_scratch = _Scratch()
+
+
+def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An array for use inside of one kernel: the next one of this name in this thread overwrites it.
+
+    Its memory is kept, as large as the largest of that name was.
+    """
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    memory = _scratch.memory.get(name)
+    if memory is None or memory.size < size:
+        memory = _scratch.memory[name] = np.empty(size, np.uint8)
+    return memory[:size].view(dtype).reshape(shape)
+
+
 def clear() -> None:
-    """Give the idle memory back to the system."""
+    """Give the idle memory back to the system, and this thread's own."""
     _pool.clear()
+    _scratch.memory.clear()
 
 
 def report() -> str:

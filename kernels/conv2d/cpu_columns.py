@@ -82,12 +82,13 @@ class Plan:
     def frame(self, images):
         """Zeros (images, H + 2 PH, W + 2 PW, C), and the part of them inside of the padding."""
         size = (images, self.H + 2 * self.PH, self.W + 2 * self.PW, self.C)
-        frame = pool.empty(size, self.dtype)
+        frame = pool.scratch("columns x", size, self.dtype)
         frame[:] = 0
         return frame, frame[:, self.PH : self.PH + self.H, self.PW : self.PW + self.W]
 
     def empty_columns(self, images):
-        return pool.empty((images, self.OH, self.OW, self.KH, self.KW * self.C), self.dtype)
+        shape = (images, self.OH, self.OW, self.KH, self.KW * self.C)
+        return pool.scratch("columns", shape, self.dtype)
 
     def fill(self, columns, frame):
         """Copy the patch under each output pixel, one row of the filter at a time."""

@@ -33,7 +33,7 @@ from minigen.kernels.threads import one_blas_thread, spread
 
 TRANSFORMS = {2: tiles2, 4: tiles4}
 BYTES = 2 << 20  # of tiles in flight in a thread: about its cache
-TILES_OF_GRADIENT = 512  # at least, for each sum into dU
+TILES_OF_GRADIENT = 128  # at least, for each sum into dU
 
 
 def refusal(kernel_size, stride, *arrays):
@@ -62,19 +62,21 @@ class Plan:
         tiles = BYTES // (self.a**2 * (self.C + self.O) * self.dtype.itemsize)
         return max(1, max(tiles, least_tiles) // (self.TH * self.TW))
 
-    def tiles(self, images, channels):
-        return pool.empty((self.a**2, images * self.TH * self.TW, channels), self.dtype)
+    def tiles(self, name, images, channels):
+        shape = (self.a**2, images * self.TH * self.TW, channels)
+        return pool.scratch(f"winograd {name}", shape, self.dtype)
 
-    def framed_data(self, images):
+    def framed_data(self, name, images):
         """Zeros (images, m TH + 2, m TW + 2, C), and the part of them where the data lie."""
         size = (images, self.m * self.TH + 2, self.m * self.TW + 2, self.C)
-        frame = pool.empty(size, self.dtype)
+        frame = pool.scratch(f"winograd {name}", size, self.dtype)
         frame[:] = 0
         return frame, frame[:, self.PH : self.PH + self.H, self.PW : self.PW + self.W]
 
     def framed_output(self, images):
         """Zeros (images, m TH, m TW, O), and the part of them that is output."""
-        frame = pool.empty((images, self.m * self.TH, self.m * self.TW, self.O), self.dtype)
+        size = (images, self.m * self.TH, self.m * self.TW, self.O)
+        frame = pool.scratch("winograd y", size, self.dtype)
         frame[:] = 0
         return frame, frame[:, : self.OH, : self.OW]
 
@@ -98,12 +100,10 @@ def forward(m, x, w, padding):
     step = plan.images()
 
     def work(first, last):
-        frame, data = plan.framed_data(min(step, last - first))
-        V, M = plan.tiles(len(frame), plan.C), plan.tiles(len(frame), plan.O)
+        frame, data = plan.framed_data("x", min(step, last - first))
         for n, end in runs(first, last, step):
             k = end - n
-            if k < len(frame):
-                V, M = plan.tiles(k, plan.C), plan.tiles(k, plan.O)
+            V, M = plan.tiles("V", k, plan.C), plan.tiles("M", k, plan.O)
             data[:k] = x[n:end]
             plan.transforms.data_to_tiles(frame[:k], V)
             np.matmul(V, U, out=M)
@@ -137,23 +137,29 @@ def gradients(m, g, x, U, padding, x_shape):
     sums = {}  # dU by the first image of a thread
 
     def work(first, last):
-        frame, data = plan.framed_data(min(step, last - first))
-        sum_, place = plan.framed_data(len(frame))
+        frame, data = plan.framed_data("x", min(step, last - first))
+        sum_, place = plan.framed_data("gx", len(frame))
         for n, end in runs(first, last, step):
             k, output = end - n, g[n:end]
             if not plan.whole or not g.flags.c_contiguous:
                 output, inside = plan.framed_output(k)
                 inside[:] = g[n:end]
-            dM = plan.tiles(k, plan.O)
+            dM = plan.tiles("M", k, plan.O)
             plan.transforms.gradient_to_tiles(output, dM)
             if x is not None:
                 data[:k] = x[n:end]
-                V = plan.tiles(k, plan.C)
+                V = plan.tiles("V", k, plan.C)
                 plan.transforms.data_to_tiles(frame[:k], V)
-                dU = V.transpose(0, 2, 1) @ dM  # (a a, C, O)
-                sums[first] = sums[first] + dU if first in sums else dU
+                shape = (plan.a**2, plan.C, plan.O)
+                if n == first:
+                    sums[first] = dU = pool.empty(shape, plan.dtype)
+                else:
+                    dU = pool.scratch("winograd dU", shape, plan.dtype)
+                np.matmul(V.transpose(0, 2, 1), dM, out=dU)
+                if n > first:
+                    sums[first] += dU
             if U is not None:
-                dV = np.matmul(dM, U.transpose(0, 2, 1), out=plan.tiles(k, plan.C))
+                dV = np.matmul(dM, U.transpose(0, 2, 1), out=plan.tiles("V", k, plan.C))
                 sum_[:k] = 0
                 plan.transforms.tiles_to_data(dV, sum_[:k])
                 gx[n:end] = place[:k]
@@ -162,7 +168,8 @@ def gradients(m, g, x, U, padding, x_shape):
         spread(work, plan.N, grain(plan.TH * plan.TW * plan.a**2 * plan.C * plan.O))
         gw = None
         if x is not None:
-            gw = plan.filter_gradient(sum(sums[first] for first in sorted(sums)))
+            parts = [sums[first] for first in sorted(sums)]
+            gw = plan.filter_gradient(sum(parts[1:], parts[0]))
     return gx, gw
 
 
