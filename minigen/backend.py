@@ -227,8 +227,9 @@ def select(op: str, arrays: tuple[Array, ...], params: dict[str, Any]) -> Kernel
 
     Raises: KernelError where a kernel was asked for by name and cannot run.
     """
-    if not _choice.get():
-        return None
+    chosen = _choice.get()
+    if not chosen or (op not in chosen and chosen.get("*") == "auto" and _load(op) is None):
+        return None  # most calls: soon done
     rung, why, fallback = _decide(op, arrays, params)
     if fallback and op not in _said:
         _said.add(op)
