@@ -1,0 +1,3 @@
+"""adamw on the CPU."""
+
+RUNGS = ["cpu_passes"]

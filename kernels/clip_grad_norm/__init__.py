@@ -1,0 +1,3 @@
+"""clip_grad_norm on the CPU."""
+
+RUNGS = ["cpu_passes"]

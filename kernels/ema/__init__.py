@@ -1,0 +1,3 @@
+"""ema on the CPU."""
+
+RUNGS = ["cpu_passes"]
