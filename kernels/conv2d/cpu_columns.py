@@ -90,12 +90,19 @@ class Plan:
         shape = (images, self.OH, self.OW, self.KH, self.KW * self.C)
         return pool.scratch("columns", shape, self.dtype)
 
-    def fill(self, columns, frame):
-        """Copy the patch under each output pixel, one row of the filter at a time."""
-        n, down, across, one = frame.strides
-        shape, steps = columns[:, :, :, 0].shape, (n, self.SH * down, self.SW * across, one)
-        for i in range(self.KH):
-            columns[:, :, :, i] = np.lib.stride_tricks.as_strided(frame[:, i:], shape, steps)
+    def rows(self, x):
+        """The columns of a few images, each one a row: (n, H, W, C) -> (n OH OW, KH KW C)."""
+        if self.K == self.C and self.OH * self.OW == self.H * self.W:  # 1x1: they are the pixels
+            return x.reshape(-1, self.C)
+        frame, inside = self.frame(len(x))
+        inside[:] = x
+        columns = self.empty_columns(len(x))
+        _copy_columns(self.lines(frame), columns, self.SH, self.SW * self.C)
+        return columns.reshape(-1, self.K)
+
+    def lines(self, frame):
+        """(n, H + 2 PH, W + 2 PW, C) -> (n, H + 2 PH, (W + 2 PW) C)."""
+        return frame.reshape(*frame.shape[:2], -1)
 
 
 def forward(x, w, stride, padding):
@@ -105,13 +112,8 @@ def forward(x, w, stride, padding):
     matrix = np.ascontiguousarray(w).reshape(plan.K, O)
 
     def work(first, last):
-        frame, inside = plan.frame(min(step, last - first))
-        columns = plan.empty_columns(len(frame))
         for n, end in runs(first, last, step):
-            k = end - n
-            inside[:k] = x[n:end]
-            plan.fill(columns[:k], frame[:k])
-            np.matmul(columns[:k].reshape(-1, plan.K), matrix, out=y[n:end].reshape(-1, O))
+            np.matmul(plan.rows(x[n:end]), matrix, out=y[n:end].reshape(-1, O))
 
     with one_blas_thread():
         spread(work, plan.N, grain(plan.OH * plan.OW * plan.K * O))
@@ -124,13 +126,8 @@ def weight_grad(g, x, kernel_size, stride, padding):
     step, sums = plan.images(), {}  # the sum of each thread by its first image
 
     def work(first, last):
-        frame, inside = plan.frame(min(step, last - first))
-        columns = plan.empty_columns(len(frame))
         for n, end in runs(first, last, step):
-            k = end - n
-            inside[:k] = x[n:end]
-            plan.fill(columns[:k], frame[:k])
-            gw = columns[:k].reshape(-1, plan.K).T @ g[n:end].reshape(-1, O)
+            gw = plan.rows(x[n:end]).T @ g[n:end].reshape(-1, O)
             sums[first] = sums[first] + gw if first in sums else gw
 
     with one_blas_thread():
@@ -141,24 +138,19 @@ def weight_grad(g, x, kernel_size, stride, padding):
 def input_grad(g, w, size, stride, padding):
     """(N, OH, OW, O), (KH, KW, C, O) -> (N, H, W, C) with `size` = (H, W)."""
     (KH, KW, C, O), (PH, PW) = w.shape, pair(padding)
-    if pair(stride) == (1, 1) and PH < KH and PW < KW:
-        # the same sum, gathered: a convolution with the flipped filter
+    if pair(stride) == (1, 1) and PH < KH and PW < KW and O <= 2 * C:
+        # the same sum, gathered: a convolution with the flipped filter, of KH KW O numbers a column
         return forward(g, w[::-1, ::-1].swapaxes(2, 3), 1, (KH - 1 - PH, KW - 1 - PW))
     plan = Plan((len(g), *size, C), (KH, KW), stride, padding, g.dtype)
     gx, step = pool.empty((plan.N, *size, C), g.dtype), plan.images()
     matrix = np.ascontiguousarray(w).reshape(plan.K, O).T
 
     def work(first, last):
-        frame, inside = plan.frame(min(step, last - first))
-        columns = plan.empty_columns(len(frame))
         for n, end in runs(first, last, step):
-            k = end - n
-            np.matmul(g[n:end].reshape(-1, O), matrix, out=columns[:k].reshape(-1, plan.K))
-            frame[:k] = 0
-            _add_columns(
-                columns[:k], frame[:k].reshape(k, frame.shape[1], -1), plan.SH, plan.SW * C
-            )
-            gx[n:end] = inside[:k]
+            columns, (frame, inside) = plan.empty_columns(end - n), plan.frame(end - n)
+            np.matmul(g[n:end].reshape(-1, O), matrix, out=columns.reshape(-1, plan.K))
+            _add_columns(columns, plan.lines(frame), plan.SH, plan.SW * C)
+            gx[n:end] = inside
 
     with one_blas_thread():
         spread(work, plan.N, grain(plan.OH * plan.OW * plan.K * O))
@@ -166,18 +158,30 @@ def input_grad(g, w, size, stride, padding):
 
 
 @jit
-def _add_columns(columns, frame, down, across):
-    """Add each column where its patch lies ("col2im"): (n, OH, OW, KH, KW C) -> (n, H, W C)."""
+def _copy_columns(lines, columns, down, across):
+    """The patch under each output pixel ("im2col"): (n, H, W C) -> (n, OH, OW, KH, KW C)."""
     n, OH, OW, KH, length = columns.shape
     for k in range(n):
         for p in range(OH):
             for q in range(OW):
                 for i in range(KH):
                     for c in range(length):
-                        frame[k, p * down + i, q * across + c] += columns[k, p, q, i, c]
+                        columns[k, p, q, i, c] = lines[k, p * down + i, q * across + c]
+
+
+@jit
+def _add_columns(columns, lines, down, across):
+    """Each column added where its patch lies ("col2im"): the way back."""
+    n, OH, OW, KH, length = columns.shape
+    for k in range(n):
+        for p in range(OH):
+            for q in range(OW):
+                for i in range(KH):
+                    for c in range(length):
+                        lines[k, p * down + i, q * across + c] += columns[k, p, q, i, c]
 
 
 def warmup():
     for dtype in (np.float32, np.float64):
-        g, w = np.ones((1, 2, 2, 1), dtype), np.ones((4, 4, 1, 1), dtype)
-        input_grad(g, w, (4, 4), 2, 1)
+        x, w = np.ones((1, 4, 4, 1), dtype), np.ones((4, 4, 1, 1), dtype)
+        input_grad(forward(x, w, 2, 1), w, (4, 4), 2, 1)
