@@ -256,7 +256,12 @@ def pixel_shuffle(x: Any, r: int) -> Tensor:
     Raises: ValueError where r * r does not divide the channels.
     Source: Shi et al., 2016, arXiv 1609.05158, eq. 4, in PyTorch's order of channels.
     """
-    x = as_tensor(x)
+    return pixel_shuffle_(x, r=r)
+
+
+@primitive
+def pixel_shuffle_(x: Array, *, r: int) -> Array:
+    """Channels to pixels."""
     N, H, W, CRR = x.shape
     if CRR % (r * r):
         raise ValueError(f"pixel_shuffle: x has C = {CRR} channels, expected a multiple of {r * r}")
@@ -271,10 +276,25 @@ def space_to_depth(x: Any, r: int) -> Tensor:
     Shapes: x (N, H * r, W * r, C) -> (N, H, W, C * r * r).
     Raises: ValueError where r does not divide height and width.
     """
-    x = as_tensor(x)
+    return space_to_depth_(x, r=r)
+
+
+@primitive
+def space_to_depth_(x: Array, *, r: int) -> Array:
+    """Pixels to channels."""
     N, HR, WR, C = x.shape
     if HR % r or WR % r:
         raise ValueError(f"space_to_depth: x is {HR} x {WR} pixels, expected multiples of {r}")
     H, W = HR // r, WR // r
     y = x.reshape(N, H, r, W, r, C).transpose(0, 1, 3, 5, 2, 4)  # (N, H, W, C, r, r)
     return y.reshape(N, H, W, C * r * r)
+
+
+@pixel_shuffle_.backward
+def pixel_shuffle_backward(g, y, x, *, r):
+    return space_to_depth_(g, r=r)
+
+
+@space_to_depth_.backward
+def space_to_depth_backward(g, y, x, *, r):
+    return pixel_shuffle_(g, r=r)

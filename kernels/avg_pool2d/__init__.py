@@ -1,0 +1,3 @@
+"""avg_pool2d on the CPU."""
+
+RUNGS = ["cpu_numba"]

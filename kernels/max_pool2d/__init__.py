@@ -1,0 +1,3 @@
+"""max_pool2d on the CPU."""
+
+RUNGS = ["cpu_numba"]

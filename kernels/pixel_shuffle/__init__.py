@@ -1,0 +1,3 @@
+"""pixel_shuffle on the CPU."""
+
+RUNGS = ["cpu_numba"]

@@ -1,0 +1,3 @@
+"""space_to_depth on the CPU."""
+
+RUNGS = ["cpu_numba"]

@@ -1,0 +1,3 @@
+"""upsample_nearest on the CPU."""
+
+RUNGS = ["cpu_numba"]
