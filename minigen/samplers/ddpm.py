@@ -20,6 +20,7 @@ from typing import Literal
 import numpy as np
 
 from minigen.backend import Array
+from minigen.samplers.affine import affine_step
 from minigen.samplers.frames import Callback, LevelDenoiser, intervals
 from minigen.schedules import noise_like
 
@@ -50,10 +51,12 @@ def ddpm(
         beta = 1 - alpha
         on_x0 = math.sqrt(abar_next) * beta / (1 - abar)
         on_xt = math.sqrt(alpha) * (1 - abar_next) / (1 - abar)
-        x = on_x0 * x0_hat + on_xt * x  # mu_tilde, eq. 7
+        terms = [(on_x0, x0_hat), (on_xt, x)]  # mu_tilde, eq. 7
         if abar_next < 1:  # Alg. 2, line 3: z = 0 in the last step
             beta_tilde = (1 - abar_next) / (1 - abar) * beta  # eq. 7
-            x = x + math.sqrt(beta_tilde if variance == "beta_tilde" else beta) * noise_like(x, rng)
+            sigma = math.sqrt(beta_tilde if variance == "beta_tilde" else beta)
+            terms.append((sigma, noise_like(x, rng)))
+        x = affine_step(*terms)
         if callback:
             callback(step, x, x0_hat)
     return x

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from minigen.backend import Array, array_module
+from minigen.samplers.affine import affine_step
 from minigen.samplers.frames import on_arrays
 
 Prediction = Callable[[Array, float], Array]  # (xt, level) -> velocity, noise, x0 ...
@@ -32,7 +33,7 @@ def classifier_free_guidance(
 
     def guided(xt: Array, level: float) -> Array:
         base = unconditional(xt, level)
-        return base + scale * (conditional(xt, level) - base)  # eq. 6
+        return affine_step((scale, conditional(xt, level)), (1 - scale, base))  # eq. 6
 
     return guided
 
@@ -53,7 +54,7 @@ def batched_guidance(conditional: Prediction, both: Prediction, scale: float) ->
         y = both(array_module(xt).concatenate([xt, xt]), level)  # (2 N, ...)
         if len(y) != 2 * N:
             raise ValueError(f"batched_guidance: {len(y)} predictions came, expected 2 x {N}")
-        return y[N:] + scale * (y[:N] - y[N:])  # eq. 6
+        return affine_step((scale, y[:N]), (1 - scale, y[N:]))  # eq. 6
 
     return guided
 

@@ -1,0 +1,3 @@
+"""affine_step on the CPU."""
+
+RUNGS = ["cpu_numba"]
