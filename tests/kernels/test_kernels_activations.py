@@ -13,6 +13,8 @@ from minigen.kernels import arrays, exponential, threads
 
 OPS = {
     "silu": ops.silu,
+    "gelu": ops.gelu,
+    "gelu tanh": lambda x: ops.gelu(x, approximate="tanh"),
     "softmax": ops.softmax,
 }
 EACH_OP = pytest.mark.parametrize("op", OPS)
@@ -54,7 +56,7 @@ def test_loops_that_call_exp_become_vector_instructions():
 @EACH_OP
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_rung_is_the_reference_at_every_size(op, shape, rng):
-    both.check(op, OPS[op], [rng.standard_normal(shape) * 4], rng, shape[-1])
+    both.check(op.split()[0], OPS[op], [rng.standard_normal(shape) * 4], rng, shape[-1])
 
 
 @EACH_OP
@@ -62,7 +64,8 @@ def test_views_and_broadcast_gradients_are_read_as_they_are(op, rng):
     x = rng.standard_normal((6, 5, 4)).transpose(2, 0, 1)[::-1, ::2]
     before, g = x.copy(), rng.standard_normal((4, 1, 1))
     for actual, expected in zip(
-        both.run(op, "cpu_numba", OPS[op], [x], g), both.run(op, "reference", OPS[op], [x], g)
+        both.run(op.split()[0], "cpu_numba", OPS[op], [x], g),
+        both.run(op.split()[0], "reference", OPS[op], [x], g),
     ):
         assert_close(np.ascontiguousarray(actual), np.ascontiguousarray(expected), 8)
     np.testing.assert_array_equal(x, before)
@@ -71,8 +74,8 @@ def test_views_and_broadcast_gradients_are_read_as_they_are(op, rng):
 @EACH_OP
 def test_second_derivatives_are_those_of_the_reference(op, rng):
     x = [rng.standard_normal((3, 5))]
-    actual = both.second_order(op, "cpu_numba", OPS[op], x)
-    expected = both.second_order(op, "reference", OPS[op], x)
+    actual = both.second_order(op.split()[0], "cpu_numba", OPS[op], x)
+    expected = both.second_order(op.split()[0], "reference", OPS[op], x)
     assert_close(actual[0], expected[0], 16)
 
 
@@ -81,7 +84,7 @@ def test_second_derivatives_are_those_of_the_reference(op, rng):
 def test_the_same_bits_with_the_same_number_of_threads(op, n, rng):
     x, g = rng.standard_normal((9, 50)).astype(np.float32), rng.standard_normal((9, 50))
     with threads.use_threads(n):
-        first, second = (both.run(op, "cpu_numba", OPS[op], [x], g) for _ in range(2))
+        first, second = (both.run(op.split()[0], "cpu_numba", OPS[op], [x], g) for _ in range(2))
     assert [a.tobytes() for a in first] == [a.tobytes() for a in second]
 
 
@@ -92,7 +95,9 @@ def test_nan_and_infinity_stay_where_they_are(op, dtype, rng):
     x = rng.standard_normal((8, 70)).astype(dtype)
     x[1, 3], x[2, 60], x[3, 5], x[4], x[5, 9], x[6, 2] = np.nan, np.inf, -np.inf, -np.inf, -200, 200
     g = rng.standard_normal(x.shape)
-    actual, expected = (both.run(op, rung, OPS[op], [x], g) for rung in ("cpu_numba", "reference"))
+    actual, expected = (
+        both.run(op.split()[0], rung, OPS[op], [x], g) for rung in ("cpu_numba", "reference")
+    )
     for a, e in zip(actual, expected):
         np.testing.assert_array_equal(np.isnan(a), np.isnan(e))
         np.testing.assert_array_equal(a[np.isinf(e)], e[np.isinf(e)])

@@ -49,6 +49,43 @@ def test_the_rung_is_the_reference_at_every_size(op, shape, num_groups, rng):
     both.check(op, groups(OPS[op], num_groups), xs, rng, np.prod(shape[1:]) + shape[0])
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (2,), (3, 7), (5, 31), (2, 3, 32), (4, 33), (9, 2, 96)])
+def test_layer_norm_is_the_reference_at_every_size(shape, rng):
+    xs = [rng.standard_normal(size) for size in (shape, shape[-1:], shape[-1:])]
+    both.check("layer_norm", ops.layer_norm, xs, rng, np.prod(shape))
+
+
+def test_layer_norm_of_views_and_its_second_derivatives(rng):
+    xs = [rng.standard_normal((6, 4, 10))[::-1, ::2, 1::3], np.ones(6)[::2], np.zeros(6)[::2]]
+    g, names = rng.standard_normal((6, 1, 3)), ("cpu_numba", "reference")
+    for a, e in zip(*(both.run("layer_norm", name, ops.layer_norm, xs, g) for name in names)):
+        assert_close(*map(np.ascontiguousarray, (a, e)), 64)
+    for a, e in zip(*(both.second_order("layer_norm", n, ops.layer_norm, xs) for n in names)):
+        assert_close(a, e, 64)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_layer_norm_gives_the_same_bits_with_the_same_number_of_threads(n, rng):
+    xs = [rng.standard_normal(size).astype(np.float32) for size in ((7, 11, 24), 24, 24)]
+    with threads.use_threads(n):
+        runs = [both.run("layer_norm", "cpu_numba", ops.layer_norm, xs, xs[0]) for _ in range(2)]
+    assert [a.tobytes() for a in runs[0]] == [a.tobytes() for a in runs[1]]
+
+
+def test_a_nan_stays_in_its_row_of_layer_norm(rng):
+    x = rng.standard_normal((5, 8)).astype(np.float32)
+    x[2, 3] = np.nan
+    y, gx, gw, gb = both.run("layer_norm", "cpu_numba", ops.layer_norm, [x, x[0], x[1]], x[0])
+    assert (
+        np.isnan(y).all(1).tolist()
+        == np.isnan(gx).all(1).tolist()
+        == [False, False, True, False, False]
+    )
+    assert np.isfinite(y[[0, 1, 3, 4]]).all()
+    assert np.isnan(gw).all()
+    assert np.isfinite(gb).all()
+
+
 @EACH_OP
 @pytest.mark.parametrize("rows", ["w", "b", "wb"])
 def test_rows_of_weight_and_bias_for_the_images(op, rows, rng):

@@ -1,0 +1,3 @@
+"""gelu on the CPU."""
+
+RUNGS = ["cpu_numba"]

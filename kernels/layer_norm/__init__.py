@@ -1,0 +1,3 @@
+"""layer_norm on the CPU."""
+
+RUNGS = ["cpu_numba"]
