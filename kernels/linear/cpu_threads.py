@@ -22,6 +22,8 @@ from minigen.kernels.jit import jit
 from minigen.kernels.threads import one_blas_thread, spread, width
 
 GRAIN = 1 << 23  # multiplications that are worth a thread of their own: 0.1 ms
+ALONE = 1 << 18  # multiplications of two matrices, up to which BLAS keeps to one thread by itself
+LARGE = 1 << 16  # elements, from which on pooled memory is faster than new memory
 
 
 def supports(x, w, b):
@@ -55,22 +57,36 @@ def product(x, w, b=None):
     (n, K), M = x.shape, w.shape[1]
     x = x if x.flags.forc else np.ascontiguousarray(x)  # others are not for BLAS
     w = w if w.flags.forc else np.ascontiguousarray(w)
-    y = pool.empty((n, M), x.dtype)
-    if n * K * M < 2 * GRAIN or width() == 1:
+    if n * K * M <= ALONE and n > 1 and M > 1:
+        y = x @ w
+    else:
+        y = (pool if n * M > LARGE else np).empty((n, M), x.dtype)
+        grain = least_share(n, K, M)
+        if max(n, K, M) >= 2 * grain and width() > 1:
+            if b is None and max(n, M) < K:
+                by_summed_axis(x, w, y, grain)
+            else:
+                by_rows_or_columns(x, w, b, y, grain)
+            return y
         with one_blas_thread():
             np.matmul(x, w, out=y)
-        if b is not None:
-            add_row(y, b)
-    elif max(n, M) < K and b is None:
-        by_summed_axis(x, w, y)
-    else:
-        by_rows_or_columns(x, w, b, y)
+    if b is not None:
+        add_row(y, b)
     return y
 
 
-def by_rows_or_columns(x, w, b, y):
+def least_share(n, K, M):
+    """Of the longest axis, how much is worth a thread of its own.
+
+    Where an axis is short, to read and write the matrices takes longer than to multiply.
+    """
+    shortest, longest = min(n, K, M), max(n, K, M)
+    return 1 + GRAIN * longest // (n * K * M // shortest * max(shortest, 24)) if shortest else 1
+
+
+def by_rows_or_columns(x, w, b, y, grain):
     """y = x @ w + b, each thread some rows of y, or some columns where it has more of those."""
-    (n, K), M = x.shape, w.shape[1]
+    n, M = y.shape
 
     def work(first, last):
         part = slice(first, last)
@@ -79,17 +95,17 @@ def by_rows_or_columns(x, w, b, y):
         if b is not None:
             add_row(of_y, b if n >= M else b[part])
 
-    spread(work, max(n, M), -(-GRAIN // (K * min(n, M))))
+    spread(work, max(n, M), grain)
 
 
-def by_summed_axis(x, w, y):
+def by_summed_axis(x, w, y, grain):
     """y = x @ w, each thread some terms of every sum."""
     sums = {}  # by the first term
 
     def work(first, last):
         sums[first] = x[:, first:last] @ w[first:last]
 
-    spread(work, len(w), -(-GRAIN // y.size))
+    spread(work, len(w), grain)
     first, *others = [sums[i] for i in sorted(sums)]
     np.copyto(y, first)
     for other in others:

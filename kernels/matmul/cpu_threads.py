@@ -10,10 +10,12 @@ Error: that of a sum in another order, as the reference (tests/kernels/test_kern
 Source: as linear/cpu_threads.py.
 """
 
+import math
+
 import numpy as np
 
 from minigen.kernels import pool
-from minigen.kernels.linear.cpu_threads import GRAIN, as_rows, product
+from minigen.kernels.linear.cpu_threads import GRAIN, LARGE, as_rows, product
 from minigen.kernels.threads import one_blas_thread, spread, width
 
 
@@ -49,8 +51,9 @@ def batched(a, b):
     a, b = for_blas(a), for_blas(b)
     lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     L, K, M = *a.shape[-2:], b.shape[-1]
-    y = pool.empty((*lead, L, M), a.dtype)
-    if y.size * K < 2 * GRAIN or width() == 1:
+    size = math.prod(lead) * L * M
+    y = (pool if size > LARGE else np).empty((*lead, L, M), a.dtype)
+    if size * K < 2 * GRAIN or width() == 1:
         with one_blas_thread():
             np.matmul(a, b, out=y)
         return y
@@ -65,7 +68,7 @@ def batched(a, b):
     def work(first, last):
         np.matmul(part(a, first, last), part(b, first, last), out=part(y, first, last))
 
-    spread(work, lead[axis], -(-GRAIN * lead[axis] // (y.size * K)))
+    spread(work, lead[axis], -(-GRAIN * lead[axis] // (size * K)))
     return y
 
 

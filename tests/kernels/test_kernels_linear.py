@@ -42,8 +42,13 @@ every_product = pytest.mark.parametrize(("a", "b"), PRODUCTS, ids=str)
 def spread_out(request, monkeypatch):
     """Small products run in the calling thread, unless a thread is worth one multiplication."""
     if request.param:
-        for module in (cpu_threads, of_matmul):
-            monkeypatch.setattr(module, "GRAIN", request.param)
+        cut_up(monkeypatch)
+
+
+def cut_up(monkeypatch):
+    monkeypatch.setattr(cpu_threads, "ALONE", 0)
+    for module in (cpu_threads, of_matmul):
+        monkeypatch.setattr(module, "GRAIN", 1)
 
 
 def with_gradients(op, arrays, g, needs=None):
@@ -145,7 +150,7 @@ def test_matmul_reads_views_of_every_order(rng, spread_out):
 
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_the_same_bits_with_the_same_number_of_threads(n, rng, monkeypatch):
-    monkeypatch.setattr(cpu_threads, "GRAIN", 1)
+    cut_up(monkeypatch)
     *arrays, g = example(rng, (301, 7), (7, 5), (5,), (301, 5), dtype=np.float32)
     with threads.use_threads(n), use_kernels(**KERNELS):
         one, other = (with_gradients(linear, arrays, g) for _ in range(2))
@@ -168,9 +173,8 @@ def test_an_error_in_a_thread_reaches_the_caller(shapes, rng, monkeypatch):
         calls.append(a.shape)
         raise ArithmeticError("a thread failed")
 
-    for module in (cpu_threads, of_matmul):
-        monkeypatch.setattr(module, "GRAIN", 1)
-        monkeypatch.setattr(module.np, "matmul", broken)
+    cut_up(monkeypatch)
+    monkeypatch.setattr(np, "matmul", broken)
     with (
         threads.use_threads(2),
         use_kernels(**KERNELS),
