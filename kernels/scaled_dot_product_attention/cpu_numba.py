@@ -37,7 +37,7 @@ def supports(q, k, v, *, mask=None, is_causal=False):
         return "the shapes do not fit"
     if q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:
         return "the shapes do not fit"
-    heads = [a.shape[:-2] for a in (q, k, v)]
+    heads = [q.shape[:-2], k.shape[:-2], v.shape[:-2]]
     if mask is not None:
         if type(mask) is not np.ndarray or mask.dtype != bool or mask.ndim < 2:
             return "the mask is no array of bool"
@@ -45,15 +45,14 @@ def supports(q, k, v, *, mask=None, is_causal=False):
             return "the shapes do not fit"
         heads.append(mask.shape[:-2])
     try:
-        fits = np.broadcast_shapes(*heads) == np.broadcast_shapes(*heads[:3])
+        fits = joint(heads) == joint(heads[:3])
     except ValueError:
         fits = False
     return None if fits else "the shapes do not fit"
 
 
 def launch(q, k, v, *, mask=None, is_causal=False):
-    heads = np.broadcast_shapes(q.shape[:-2], k.shape[:-2], v.shape[:-2])
-    work = Work(heads, q, k, v, mask, is_causal)
+    work = Work(q, k, v, mask, is_causal)
 
     def backward(g, needs):
         return [sum_to(a, x.shape) for a, x in zip(work.backward(g), (q, k, v))]
@@ -61,19 +60,27 @@ def launch(q, k, v, *, mask=None, is_causal=False):
     return work.forward(), backward
 
 
+def joint(shapes):
+    """numpy.broadcast_shapes, which takes long where they are all the same."""
+    return shapes[0] if len(set(shapes)) == 1 else np.broadcast_shapes(*shapes)
+
+
 def sum_to(a, shape):
     """The sum over the axes along which `shape` was broadcast to that of a."""
+    if a.shape == shape:
+        return a
     first = a.ndim - len(shape)
     axes = [i for i in range(a.ndim) if i < first or shape[i - first] < a.shape[i]]
-    return a.sum(tuple(axes)).reshape(shape) if axes else a
+    return a.sum(tuple(axes)).reshape(shape)
 
 
 class Work:
     """Attention with all arrays as (B, A, tokens, width); a piece is a run of B, or of queries."""
 
-    def __init__(self, heads, q, k, v, mask, is_causal):
-        self.heads, self.dtype, self.is_causal = heads, q.dtype, is_causal
-        self.N, self.A = math.prod(heads[:-1]), heads[-1] if heads else 1
+    def __init__(self, q, k, v, mask, is_causal):
+        self.heads = joint([q.shape[:-2], k.shape[:-2], v.shape[:-2]])
+        self.N, self.A = math.prod(self.heads[:-1]), self.heads[-1] if self.heads else 1
+        self.dtype, self.is_causal = q.dtype, is_causal
         self.q, self.k, self.v = (for_blas(self.as_heads(a)) for a in (q, k, v))
         self.B, _, self.L, _ = self.q.shape
         self.S, self.mask = k.shape[-2], None
@@ -84,7 +91,10 @@ class Work:
 
     def as_heads(self, a):
         """(..., tokens, width) -> (B, A, tokens, width); one picture's heads are work to share."""
-        a = np.broadcast_to(a, (*self.heads, *a.shape[-2:])).reshape(self.N, self.A, *a.shape[-2:])
+        if a.shape[:-2] != self.heads:
+            a = np.broadcast_to(a, (*self.heads, *a.shape[-2:]))
+        if a.ndim != 4:
+            a = a.reshape(self.N, self.A, *a.shape[-2:])
         return a.swapaxes(0, 1) if self.N == 1 else a
 
     def empty(self, tokens, width):
