@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar, copy_context
 from functools import cache
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ from threadpoolctl import ThreadpoolController
 T = TypeVar("T")
 
 _width: ContextVar[int] = ContextVar("width", default=0)  # 0: as many as there are cores
+_free_blas: ContextVar[bool] = ContextVar("free_blas", default=False)
 
 
 @cache
@@ -44,6 +45,21 @@ def use_threads(n: int) -> Iterator[None]:
         yield
     finally:
         _width.reset(token)
+
+
+@contextmanager
+def small_work() -> Iterator[None]:
+    """Inside the block, work stays in this thread, and BLAS keeps its own threads.
+
+    For so little work that our threads would wait longer for each other than they compute; those of
+    BLAS wait awake.
+    """
+    token = _free_blas.set(True)
+    try:
+        with use_threads(1):
+            yield
+    finally:
+        _free_blas.reset(token)
 
 
 def parallel_map(function: Callable[..., T], *arguments: Iterable[Any]) -> list[T]:
@@ -136,6 +152,6 @@ class _OneBlasThread:
 _one_blas_thread = _OneBlasThread()
 
 
-def one_blas_thread() -> _OneBlasThread:
-    """Inside the block, BLAS works in the thread that calls it."""
-    return _one_blas_thread
+def one_blas_thread() -> AbstractContextManager[Any]:
+    """Inside the block, BLAS works in the thread that calls it; not so inside `small_work`."""
+    return nullcontext() if _free_blas.get() else _one_blas_thread

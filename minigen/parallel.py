@@ -12,7 +12,7 @@ from typing import Any
 
 from minigen.autograd import Tensor
 from minigen.backend import array_module
-from minigen.kernels.threads import cores, one_blas_thread, parallel_map, use_threads
+from minigen.kernels.threads import cores, one_blas_thread, parallel_map, small_work
 
 __all__ = ["cores", "in_parts", "one_blas_thread", "parallel_map", "size_of", "split"]
 
@@ -39,9 +39,9 @@ def size_of(batch: Any) -> int:
 def in_parts(model: Callable[..., Tensor], size: int = 32, least: int = 8) -> Callable[..., Tensor]:
     """The same model, its batch worked through in parts of up to `size` pictures, on all cores.
 
-    Up to `least` pictures are one part in one thread: for so few, two threads would wait for each
-    other, and for the interpreter's lock, longer than they compute. The parts depend on the batch
-    alone, not on the machine: a picture is the same on two cores as on sixteen.
+    Up to `least` pictures are one part in one thread, and BLAS has its own: for so few, two of ours
+    would wait for each other, and for the interpreter's lock, longer than they compute. The parts
+    depend on the batch alone, not on the machine.
     """
 
     def run(xt: Tensor, t: Any, **conditions: Any) -> Tensor:
@@ -52,7 +52,7 @@ def in_parts(model: Callable[..., Tensor], size: int = 32, least: int = 8) -> Ca
             return model(Tensor(xt), t, **dict(zip(names, values))).data
 
         batch = (xt.data, t, *conditions.values())
-        with use_threads(1) if count == 1 else nullcontext():
+        with small_work() if count == 1 else nullcontext():
             ys = parallel_map(part, *zip(*split(batch, count)))
         return Tensor(array_module(ys[0]).concatenate(ys))
 
