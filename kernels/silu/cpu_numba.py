@@ -4,7 +4,7 @@ New since the reference: NumPy goes over memory once for each operation of the f
 loop does all of them on eight elements at a time while they are in registers. The way back redoes
 the sigmoid, which takes less time than to read it again.
 
-Every shape. Error: that of exp and of three roundings, 3e-7 relative in float32.
+Every shape. Error: that of exp and of some roundings (tests/kernels/test_kernels_activations.py).
 Source: Elfwing et al., 2017, arXiv 1702.03118, eq. 5.
 """
 

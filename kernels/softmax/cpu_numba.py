@@ -4,7 +4,8 @@ New since the reference: the passes over a row (its maximum, the exponentials an
 division) follow each other directly, so memory is read once and written once; the maximum is that
 of whole numbers, which compare as the floats do and which a vector instruction compares.
 
-The last axis, of any length. Error: that of exp and of a sum in another order.
+The last axis, of any length. Error: that of exp and of a sum in another order
+(tests/kernels/test_kernels_activations.py).
 Source: Milakov and Gimelshein, 2018, arXiv 1805.02867, algorithm 2 (the three passes).
 """
 
