@@ -5,10 +5,8 @@ Shapes: g (N, OH, OW, C) -> (N, H, W, C) with `size` = (H, W). Error: that of a 
 """
 
 from minigen.kernels.arrays import only_floats
-from minigen.kernels.avg_pool2d.cpu_numba import gather, scatter, warmup
+from minigen.kernels.avg_pool2d.cpu_numba import gather, scatter
 from minigen.kernels.conv2d.cpu_columns import pair
-
-__all__ = ["launch", "supports", "warmup"]
 
 
 def supports(g, *, size, kernel_size, stride, padding):

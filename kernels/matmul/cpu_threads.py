@@ -78,7 +78,3 @@ def for_blas(x):
     rows = across == size and down >= x.shape[-1] * size
     columns = down == size and across >= x.shape[-2] * size
     return x if rows or columns else np.ascontiguousarray(x)
-
-
-def warmup():
-    pass

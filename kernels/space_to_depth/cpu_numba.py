@@ -4,9 +4,7 @@ Shapes: (N, H r, W r, C) -> (N, H, W, C r r). Every size. Error: none, elements 
 """
 
 from minigen.kernels.arrays import only_floats
-from minigen.kernels.pixel_shuffle.cpu_numba import to_channels, to_pixels, warmup
-
-__all__ = ["launch", "supports", "warmup"]
+from minigen.kernels.pixel_shuffle.cpu_numba import to_channels, to_pixels
 
 
 def supports(x, *, r):

@@ -232,8 +232,8 @@ def test_a_profile_accounts_for_the_whole_step():
     rows = profile.profile("toy_flow", steps=3, batch_size=32)
     seconds = time.perf_counter() - start
     by = {(row.phase, row.op): row for row in rows}
-    assert by["forward", "matmul"].calls == 4
-    assert by["forward", "matmul"].gflops == pytest.approx(2e-9 * 32 * (46 + 256 + 2) * 128)
+    assert by["forward", "linear"].calls == 4
+    assert by["forward", "linear"].gflops == pytest.approx(2e-9 * 32 * (46 + 256 + 2) * 128)
     assert {"Muon", "AdamW", "moving average"} <= {op for phase, op in by if phase == "update"}
     assert by["backward", profile.PYTHON].ms > 0
     assert 3 * sum(row.ms for row in rows) / 1000 < seconds
