@@ -15,6 +15,7 @@ from tqdm import tqdm
 FAST = {"reassoc", "contract", "nsz"}
 _log = logging.getLogger("minigen")
 
+
 def jit(function: Callable[..., Any]) -> Any:
     """numba.njit that lets go of the interpreter's lock and keeps its code on disk.
 

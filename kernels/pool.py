@@ -96,9 +96,9 @@ _scratch = _Scratch()
 
 
 def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """An array for use inside of one kernel: the next one of this name in this thread overwrites it.
+    """An array for use inside of one kernel, as numpy.empty.
 
-    Its memory is kept, as large as the largest of that name was.
+    The next one of this name in this thread overwrites it; the memory of the largest is kept.
     """
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize

@@ -228,17 +228,31 @@ def select(op: str, arrays: tuple[Array, ...], params: dict[str, Any]) -> Kernel
     Raises: KernelError where a kernel was asked for by name and cannot run.
     """
     chosen = _choice.get()
-    if not chosen or (op not in chosen and chosen.get("*") == "auto" and _load(op) is None):
-        return None  # most calls: soon done
+    if not chosen:
+        return None
+    if op not in chosen and chosen.get("*") == "auto":  # most calls: soon done, without reasons
+        if _load(op) is None:
+            return None
+        for rung in _fastest_first(op, arrays, params):
+            found = _importable(op, rung)
+            if found is not None and found[1](*arrays, **params) is None:
+                return found[0]
     rung, why, fallback = _decide(op, arrays, params)
     if fallback and op not in _said:
         _said.add(op)
         _log.warning("%s runs as reference: %s", op, why)
-    if rung == "reference":
+    found = None if rung == "reference" else _importable(op, rung)
+    return found[0] if found else None
+
+
+@functools.cache
+def _importable(op: str, rung: str) -> tuple[Kernel, Callable[..., str | None]] | None:
+    """A rung and its `supports`; None where it lacks a package."""
+    try:
+        module = _load(op, rung)
+    except ImportError:
         return None
-    module = _load(op, rung)
-    assert module is not None
-    return Kernel(rung, module.launch)
+    return None if module is None else (Kernel(rung, module.launch), module.supports)
 
 
 def explain(op: str, *arrays: Any, **params: Any) -> str:

@@ -55,9 +55,11 @@ def kernels(tmp_path, monkeypatch):
         (folder / f"{name}.py").write_text(text)
     monkeypatch.setattr(minigen.kernels, "__path__", [*minigen.kernels.__path__, str(tmp_path)])
     backend._load.cache_clear()
+    backend._importable.cache_clear()
     backend._said.clear()
     yield tmp_path
     backend._load.cache_clear()
+    backend._importable.cache_clear()
     for name in [name for name in sys.modules if name.startswith("minigen.kernels.scaled")]:
         del sys.modules[name]
 

@@ -24,6 +24,7 @@ SIZES = [
     (0, 3, 2),
 ]
 SIZES += [(3, 0, 2), (2, 3, 0)]
+SIZES += [(1, 1023, 300), (4, 515, 130)]  # few rows and a large matrix
 PRODUCTS = [  # of two arrays: one matrix on the right, one for each on the left, a broadcast
     ((3, 4), (4, 5)),
     ((2, 3, 4), (4, 5)),
