@@ -32,7 +32,7 @@ from minigen.kernels.conv2d.cpu_columns import grain, only_floats, pair, runs
 from minigen.kernels.threads import one_blas_thread, spread
 
 TRANSFORMS = {2: tiles2, 4: tiles4}
-BYTES = 2 << 20  # of tiles in flight in a thread: about its cache
+BYTES = 4 << 20  # of tiles in flight in a thread
 TILES_OF_GRADIENT = 128  # at least, for each sum into dU
 
 
