@@ -94,7 +94,7 @@ class Plan:
 
 
 def forward(m, x, w, padding):
-    """conv2d at stride 1, and U: (N, H, W, C), (3, 3, C, O) -> (N, OH, OW, O), (a a, C, O)."""
+    """conv2d at stride 1: (N, H, W, C), (3, 3, C, O) -> (N, OH, OW, O)."""
     plan = Plan(m, x.shape, w.shape[3], padding, x.dtype)
     y = pool.empty((plan.N, plan.OH, plan.OW, plan.O), x.dtype)
     step = plan.images()
@@ -117,22 +117,24 @@ def forward(m, x, w, padding):
     with one_blas_thread():
         U = plan.filter(w)
         spread(work, plan.N, grain(plan.TH * plan.TW * plan.a**2 * plan.C * plan.O))
-    return y, U
+    return y
 
 
 def input_grad(m, g, w, size, padding):
     """dx alone: as a convolution with the flipped filter, where the padding allows one."""
     PH, PW = pair(padding)
     if PH > 2 or PW > 2:
-        U = Plan(m, (1, *size, w.shape[2]), w.shape[3], padding, w.dtype).filter(w)
-        return gradients(m, g, None, U, padding, (len(g), *size, w.shape[2]))[0]
-    return forward(m, g, w[::-1, ::-1].swapaxes(2, 3), (2 - PH, 2 - PW))[0]
+        return gradients(m, g, None, w, padding, (len(g), *size, w.shape[2]))[0]
+    return forward(m, g, w[::-1, ::-1].swapaxes(2, 3), (2 - PH, 2 - PW))
 
 
-def gradients(m, g, x, U, padding, x_shape):
-    """(dx, dw) of conv2d at stride 1; None for dx where U is None, for dw where x is None."""
+def gradients(m, g, x, w, padding, x_shape):
+    """(dx, dw) of conv2d at stride 1; None for dx where w is None, for dw where x is None.
+
+    U is made again: to keep it would take four times the memory of the filter, in each thread.
+    """
     plan = Plan(m, x_shape, g.shape[3], padding, g.dtype)
-    gx = None if U is None else pool.empty(x_shape, g.dtype)
+    gx = None if w is None else pool.empty(x_shape, g.dtype)
     step = plan.images(1 if x is None else TILES_OF_GRADIENT)
     sums = {}  # dU by the first image of a thread
 
@@ -158,13 +160,14 @@ def gradients(m, g, x, U, padding, x_shape):
                 np.matmul(V.transpose(0, 2, 1), dM, out=dU)
                 if n > first:
                     sums[first] += dU
-            if U is not None:
+            if w is not None:
                 dV = np.matmul(dM, U.transpose(0, 2, 1), out=plan.tiles("V", k, plan.C))
                 sum_[:k] = 0
                 plan.transforms.tiles_to_data(dV, sum_[:k])
                 gx[n:end] = place[:k]
 
     with one_blas_thread():
+        U = None if w is None else plan.filter(w)
         spread(work, plan.N, grain(plan.TH * plan.TW * plan.a**2 * plan.C * plan.O))
         gw = None
         if x is not None:
@@ -177,5 +180,4 @@ def warmup(m):
     """Compile the transforms."""
     for dtype in (np.float32, np.float64):
         x, w = np.ones((1, 4, 4, 1), dtype), np.ones((3, 3, 1, 1), dtype)
-        y, U = forward(m, x, w, 1)
-        gradients(m, y, x, U, 1, x.shape)
+        gradients(m, forward(m, x, w, 1), x, w, 1, x.shape)
