@@ -171,8 +171,14 @@ def rungs_of(op: str) -> tuple[str, ...]:
 
 
 def _fastest_first(op: str, arrays: tuple[Array, ...], params: dict[str, Any]) -> Iterable[str]:
-    order = getattr(_load(op), "order", None)
-    return reversed(rungs_of(op)) if order is None else order(*arrays, **params)
+    order, rungs = _order_of(op)
+    return rungs if order is None else order(*arrays, **params)
+
+
+@functools.cache
+def _order_of(op: str) -> tuple[Callable[..., Iterable[str]] | None, tuple[str, ...]]:
+    """What a folder says of the order of its rungs, and the order where it says nothing."""
+    return getattr(_load(op), "order", None), rungs_of(op)[::-1]
 
 
 @functools.cache

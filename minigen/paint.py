@@ -141,8 +141,8 @@ class Painter:
             self.flow,
             sampler=sampling.sampler,
             steps=sampling.steps,
-            conditions={"words": words},
-            null_conditions={"words": np.zeros_like(words)},
+            conditions=self.network.read(words),
+            null_conditions=self.network.read(np.zeros_like(words)),
             guidance_scale=sampling.guidance,
             callback=callback and (lambda step, x, x0: callback(step, to_uint8(x0))),
         )

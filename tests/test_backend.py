@@ -56,10 +56,12 @@ def kernels(tmp_path, monkeypatch):
     monkeypatch.setattr(minigen.kernels, "__path__", [*minigen.kernels.__path__, str(tmp_path)])
     backend._load.cache_clear()
     backend._importable.cache_clear()
+    backend._order_of.cache_clear()
     backend._said.clear()
     yield tmp_path
     backend._load.cache_clear()
     backend._importable.cache_clear()
+    backend._order_of.cache_clear()
     for name in [name for name in sys.modules if name.startswith("minigen.kernels.scaled")]:
         del sys.modules[name]
 

@@ -232,7 +232,8 @@ def _sample(case: Case, variant: str) -> Work:
     layout, scale = LAYOUTS[variant], config.guidance
     model = torch_unet.build(ours).eval().to(memory_format=layout)  # type: ignore[call-overload]
     words = torch.tensor(work.batch(recipe, n)[1])
-    both_words = torch.cat([words, torch.zeros_like(words)])
+    with torch.no_grad():  # the words are read once for all steps
+        text = model.text(torch.cat([words, torch.zeros_like(words)]))
     abars = alpha_bars_from_times(flow_times(work.SAMPLING_STEPS, config.shift, 1.0)).tolist()
 
     def run() -> Tensor:
@@ -240,7 +241,7 @@ def _sample(case: Case, variant: str) -> Work:
         for abar, abar_next in pairwise(abars):
             a, b = math.sqrt(abar), math.sqrt(1 - abar)
             xt, t = x / (a + b), torch.full((2 * n,), b / (a + b))
-            given, null = model(torch.cat([xt, xt]), t, both_words).chunk(2)
+            given, null = model.given_text(torch.cat([xt, xt]), t, *text).chunk(2)
             x0 = (null + scale * (given - null)).clamp(-config.clip, config.clip)
             alpha = abar / abar_next
             on_x0 = math.sqrt(abar_next) * (1 - alpha) / (1 - abar)

@@ -274,8 +274,11 @@ class TextUNet(nn.Module):
         self.text, self.unet = TextEncoder(config), UNet(config.unet())
 
     def forward(self, xt: Tensor, t: Tensor, words: Tensor) -> Tensor:
-        P = self.config.patch_size
-        tokens, caption, layout = self.text(words)
+        return self.given_text(xt, t, *self.text(words))
+
+    def given_text(self, xt: Tensor, t: Tensor, *text: Tensor) -> Tensor:
+        """The same from what the encoder made of the words, once for all steps of a painting."""
+        (tokens, caption, layout), P = text, self.config.patch_size
         patches = F.pixel_unshuffle(xt, P)
         layout = F.interpolate(layout, scale_factor=patches.shape[-1] // layout.shape[-1])
         h = self.unet(torch.cat([patches, layout], dim=1), t, caption, tokens)

@@ -162,8 +162,8 @@ def draw(
                 config.flow(),
                 sampler=config.sampler,
                 steps=config.sampling_steps,
-                conditions={"words": words},
-                null_conditions={"words": np.zeros_like(words)},
+                conditions=model.read(words),
+                null_conditions=model.read(np.zeros_like(words)),
                 guidance_scale=config.guidance,
             )
         )

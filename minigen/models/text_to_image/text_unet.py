@@ -29,11 +29,12 @@ Derivation: docs/derivations/text_to_image.md.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from minigen import nn
-from minigen.autograd import Tensor
+from minigen.autograd import Tensor, no_grad
 from minigen.ops import concat, pixel_shuffle, silu, space_to_depth, upsample
 
 
@@ -105,7 +106,7 @@ class TextEncoder(nn.Module):
 class TextUNet(nn.Module):
     """What a sampler needs to know about a noisy picture, given its caption.
 
-    Shapes: xt (N, H, W, 3), t (N,), words (N, L) -> (N, H, W, 3).
+    Shapes: xt (N, H, W, 3), t (N,), words (N, L), or what `read` made of them -> (N, H, W, 3).
     """
 
     def __init__(self, config: TextUNetConfig, *, rng: np.random.Generator):
@@ -113,9 +114,28 @@ class TextUNet(nn.Module):
         self.text = TextEncoder(config, rng=rng)
         self.unet = nn.UNet(config.unet(), rng=rng)
 
-    def forward(self, xt: Tensor, t: np.ndarray, words: np.ndarray) -> Tensor:
+    def read(self, words: np.ndarray) -> dict[str, np.ndarray]:
+        """What `forward` makes of the words, to be given to it in their place.
+
+        The same at every step of a painting: read once, all steps are spared the Transformer.
+        """
+        with no_grad():
+            read = zip(("tokens", "caption", "layout"), self.text(words))
+            return {name: x.data for name, x in read}
+
+    def forward(
+        self,
+        xt: Tensor,
+        t: np.ndarray,
+        words: np.ndarray | None = None,
+        *,
+        tokens: Any = None,
+        caption: Any = None,
+        layout: Any = None,
+    ) -> Tensor:
         P = self.config.patch_size
-        tokens, caption, layout = self.text(words)  # (N, L, D), (N, E), (N, S, S, K)
+        if words is not None:
+            tokens, caption, layout = self.text(words)  # (N, L, D), (N, E), (N, S, S, K)
         patches = space_to_depth(xt, P)  # (N, H/P, W/P, 3 P P)
         layout = upsample(layout, patches.shape[1] // layout.shape[1])  # (N, H/P, W/P, K)
         h = concat([patches, layout], axis=-1)
