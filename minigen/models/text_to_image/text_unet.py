@@ -134,8 +134,10 @@ class TextUNet(nn.Module):
         layout: Any = None,
     ) -> Tensor:
         P = self.config.patch_size
-        if words is not None:
-            tokens, caption, layout = self.text(words)  # (N, L, D), (N, E), (N, S, S, K)
+        read = (tokens, caption, layout) if words is None else self.text(words)
+        tokens, caption, layout = (
+            x if isinstance(x, Tensor) else Tensor(x) for x in read
+        )  # (N, L, D), (N, E), (N, S, S, K)
         patches = space_to_depth(xt, P)  # (N, H/P, W/P, 3 P P)
         layout = upsample(layout, patches.shape[1] // layout.shape[1])  # (N, H/P, W/P, K)
         h = concat([patches, layout], axis=-1)
