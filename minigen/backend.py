@@ -1,6 +1,7 @@
 """Which array library holds an array, and which implementation of an op runs on it.
 
-The reference, the NumPy text of an op, is the default. Kernels are asked for by name or by "auto":
+The reference, the NumPy text of an op, is the default; recipes and the painter take "auto". Kernels
+are asked for by name or by "auto":
 
     use_kernels("auto")                      from here on: the fastest that can run, else reference
     with use_kernels(conv2d="cpu_threads"):  in this block: this kernel, or an error that says why
@@ -22,7 +23,8 @@ import functools
 import importlib
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar, Token
 from types import MappingProxyType, ModuleType, TracebackType
 from typing import Any, NamedTuple
@@ -155,6 +157,16 @@ class use_kernels:  # noqa: N801, a function to its users, and a context manager
         if self._token is not None:
             _choice.reset(self._token)
             self._token = None
+
+
+@contextmanager
+def auto_unless_chosen() -> Iterator[None]:
+    """Inside the block, or the function that it decorates, "auto", where nothing was chosen before.
+
+    For what is run rather than read: recipes, the painter, the command line.
+    """
+    with nullcontext() if _choice.get() else use_kernels("auto"):
+        yield
 
 
 def _check_default(who: str, default: str) -> None:

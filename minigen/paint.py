@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from minigen import weights
+from minigen.backend import auto_unless_chosen
 from minigen.data.pixels import enlarge, grid, read_metadata, save_png, to_uint8
 from minigen.data.words import Words, split_words
 from minigen.models.flow_matching import flow_matching
@@ -86,6 +87,7 @@ class Painter:
         except (KeyError, TypeError) as error:
             raise ValueError(f"paint: {path} is no text-to-image model: {error}") from error
 
+    @auto_unless_chosen()
     def paint(
         self,
         prompts: Sequence[str],

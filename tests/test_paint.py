@@ -12,6 +12,7 @@ from minigen.cli import main
 from minigen.data.pixels import load_image, read_metadata
 from minigen.paint import BATCH, Painter, check_prompt
 from minigen.recipes import scenes
+from minigen.trace import trace
 
 PROMPT = "a large red circle above a small blue square on a white background"
 
@@ -71,7 +72,8 @@ def test_guidance_one_is_the_conditional_model(painter):
 
 
 def test_the_recipe_draws_what_the_painter_paints(painter):
-    drawn = scenes.draw(tiny_network(), CONFIG, [PROMPT] * 3, rng(3))
+    with use_kernels("auto"):  # as the painter does, where nothing was chosen
+        drawn = scenes.draw(tiny_network(), CONFIG, [PROMPT] * 3, rng(3))
     assert np.array_equal(drawn, painter.paint([PROMPT] * 3, rng=rng(3)))
 
 
@@ -129,8 +131,18 @@ def test_one_prompt_is_one_png(model, tmp_path, capsys):
 
 def test_the_command_paints_what_python_paints(model, painter, tmp_path):
     out, _ = paint(model, tmp_path, PROMPT, "--scale", "1", "--seed", "3")
-    with use_kernels("auto"):  # as the command does
-        assert np.array_equal(load_image(out), painter.paint([PROMPT], rng=rng(3))[0])
+    assert np.array_equal(load_image(out), painter.paint([PROMPT], rng=rng(3))[0])
+
+
+def test_the_painter_takes_kernels_unless_something_was_chosen(painter):
+    def ran():
+        with trace() as record:
+            painter.paint([PROMPT], rng=rng(), steps=1)
+        return {row.ran for row in record if row.op == "conv2d"}
+
+    assert "reference" not in ran()
+    with use_kernels("reference"):
+        assert ran() == {"reference"}
 
 
 def test_several_pictures_make_a_grid(model, tmp_path):

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from minigen.autograd import Tensor
+from minigen.backend import auto_unless_chosen
 from minigen.data.loader import Loader
 from minigen.data.mnist import fashion_mnist
 from minigen.data.pixels import to_float
@@ -45,6 +46,7 @@ class Config:
     log_every: int = option(25, "steps between lines of log.csv")
 
 
+@auto_unless_chosen()
 def train(config: Config, run: RunFolder) -> None:
     """Train in `run`, or go on where it stands; every second picture is mirrored."""
     rng = np.random.default_rng(config.seed)
@@ -78,6 +80,7 @@ def train(config: Config, run: RunFolder) -> None:
     )
 
 
+@auto_unless_chosen()
 def sample(run: RunFolder | WeightsFile, n: int, rng: np.random.Generator) -> np.ndarray:
     """`n` test pictures, those that are classified wrongly first."""
     model = _trained(run)
@@ -87,6 +90,7 @@ def sample(run: RunFolder | WeightsFile, n: int, rng: np.random.Generator) -> np
     return images[order].repeat(3, axis=-1)
 
 
+@auto_unless_chosen()
 def evaluate(run: RunFolder | WeightsFile, n: int, rng: np.random.Generator) -> dict[str, float]:
     """Share of the first `n` test pictures that are classified rightly."""
     images, labels = fashion_mnist("test")

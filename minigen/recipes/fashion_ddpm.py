@@ -17,6 +17,7 @@ from tqdm import trange
 
 from minigen import nn, weights
 from minigen.autograd import Tensor
+from minigen.backend import auto_unless_chosen
 from minigen.data.loader import Loader
 from minigen.data.mnist import fashion_mnist
 from minigen.data.pixels import to_float, to_uint8
@@ -88,6 +89,7 @@ class GarmentUNet(nn.Module):
         return pixel_shuffle(self.unet(patches, t, embedding=self.label(labels)), 2)
 
 
+@auto_unless_chosen()
 def train(config: Config, run: RunFolder) -> None:
     """Train in `run`, or go on where it stands."""
     rng = np.random.default_rng(config.seed)
@@ -152,6 +154,7 @@ def draw(
     return to_uint8(np.concatenate(pictures))
 
 
+@auto_unless_chosen()
 def sample(
     run: RunFolder | WeightsFile,
     n: int,
@@ -167,6 +170,7 @@ def sample(
     return draw(model, config, labels, rng, steps, guidance, sampler).repeat(3, axis=-1)
 
 
+@auto_unless_chosen()
 def evaluate(
     run: RunFolder | WeightsFile,
     n: int,

@@ -23,6 +23,7 @@ import numpy as np
 from tqdm import trange
 
 from minigen.autograd import Tensor
+from minigen.backend import auto_unless_chosen
 from minigen.data.loader import Loader
 from minigen.data.pixels import to_float, to_uint8
 from minigen.data.scene_judge import ATTRIBUTES, summary
@@ -114,6 +115,7 @@ def batch(rng: np.random.Generator, config: Config) -> tuple[np.ndarray, np.ndar
     return to_float(pictures), words
 
 
+@auto_unless_chosen()
 def train(config: Config, run: RunFolder) -> None:
     """Train in `run`, or go on where it stands."""
     rng = np.random.default_rng(config.seed)
@@ -170,6 +172,7 @@ def draw(
     return to_uint8(np.concatenate(pictures))
 
 
+@auto_unless_chosen()
 def sample(
     run: RunFolder | WeightsFile,
     n: int,
@@ -184,6 +187,7 @@ def sample(
     return draw(model, config, sample_batch(n, rng)[1], rng)
 
 
+@auto_unless_chosen()
 def evaluate(
     run: RunFolder | WeightsFile,
     n: int,

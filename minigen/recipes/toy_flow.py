@@ -22,6 +22,7 @@ import numpy as np
 
 from minigen import nn
 from minigen.autograd import Tensor
+from minigen.backend import auto_unless_chosen
 from minigen.data import toy
 from minigen.models.flow_matching import flow_matching
 from minigen.ops import concat, cos, silu, sin
@@ -87,6 +88,7 @@ def points(name: str, n: int, rng: np.random.Generator) -> np.ndarray:
     return getattr(toy, name)(n, rng)
 
 
+@auto_unless_chosen()
 def train(config: Config, run: RunFolder) -> None:
     """Train in `run`, or go on where it stands."""
     rng = np.random.default_rng(config.seed)
@@ -113,6 +115,7 @@ def train(config: Config, run: RunFolder) -> None:
     )
 
 
+@auto_unless_chosen()
 def sample(
     run: RunFolder | WeightsFile, n: int, rng: np.random.Generator, *, steps: int = 50
 ) -> np.ndarray:
@@ -121,6 +124,7 @@ def sample(
     return picture(config.data, _draw(model, n, rng, steps))
 
 
+@auto_unless_chosen()
 def evaluate(
     run: RunFolder | WeightsFile, n: int, rng: np.random.Generator, *, steps: int = 50
 ) -> dict[str, float]:
