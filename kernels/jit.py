@@ -29,14 +29,14 @@ class _Compiling(event.Listener):  # type: ignore[misc]
     """Shows what is being compiled, and says once in a process how to have it done ahead."""
 
     def __init__(self) -> None:
-        self.depth, self.kernels, self.start, self.seconds = 0, 0, 0.0, 0.0
+        self.depth, self.functions, self.start, self.seconds = 0, 0, 0.0, 0.0
         self.bar: Any = None
 
     def on_start(self, event: Any) -> None:
         self.depth += 1
         if self.depth > 1:  # a function that another one calls
             return
-        if not self.kernels:
+        if not self.functions:
             _log.info("compiling kernels, once on this machine; `minigen warmup` does it ahead")
         name = event.data["dispatcher"].py_func.__name__.strip("_")
         self.bar = tqdm(
@@ -51,11 +51,11 @@ class _Compiling(event.Listener):  # type: ignore[misc]
         self.depth -= 1
         if self.depth == 0:
             self.seconds += time.perf_counter() - self.start
-            self.kernels += 1
+            self.functions += 1
             self.bar.close()
 
     def report(self) -> str:
-        return f"{self.kernels} kernels compiled in {self.seconds:.1f} s, kept for the next time"
+        return f"{self.functions} functions compiled in {self.seconds:.1f} s, kept for the next time"
 
 
 compiling = _Compiling()

@@ -117,7 +117,7 @@ def _messages() -> Iterator[None]:
         yield
     finally:
         jit = sys.modules.get("minigen.kernels.jit")
-        if jit is not None and jit.compiling.kernels:
+        if jit is not None and jit.compiling.functions:
             log.info("%s", jit.compiling.report())
         log.removeHandler(handler)
         log.setLevel(level)
