@@ -55,7 +55,7 @@ class _Compiling(event.Listener):  # type: ignore[misc]
             self.bar.close()
 
     def report(self) -> str:
-        return f"{self.functions} functions compiled in {self.seconds:.1f} s, kept for the next time"
+        return f"{self.functions} functions compiled in {self.seconds:.1f} s and kept on disk"
 
 
 compiling = _Compiling()
