@@ -29,7 +29,7 @@ class _Pool:
     def __init__(self) -> None:
         self.lock = threading.RLock()  # a garbage collection inside the lock may give blocks back
         self.idle: dict[int, list[np.ndarray]] = {}  # by size, the last used on top
-        self.idle_bytes = self.reused = self.made = 0
+        self.idle_bytes = self.reused = self.made = self.scratch_bytes = 0
 
     def take(self, size: int) -> np.ndarray:
         with self.lock:
@@ -104,6 +104,8 @@ def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     size = math.prod(shape) * dtype.itemsize
     memory = _scratch.memory.get(name)
     if memory is None or memory.size < size:
+        with _pool.lock:
+            _pool.scratch_bytes += size - (0 if memory is None else memory.size)
         memory = _scratch.memory[name] = np.empty(size, np.uint8)
     return memory[:size].view(dtype).reshape(shape)
 
@@ -111,12 +113,15 @@ def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
 def clear() -> None:
     """Give the idle memory back to the system, and this thread's own."""
     _pool.clear()
+    with _pool.lock:
+        _pool.scratch_bytes -= sum(memory.size for memory in _scratch.memory.values())
     _scratch.memory.clear()
 
 
 def report() -> str:
-    """One line: what lies idle, and how often memory was used again."""
-    idle, most = _pool.idle_bytes >> 20, limit >> 20
+    """One line: what lies idle, how often memory was used again, what the threads keep."""
+    idle, most, kept = _pool.idle_bytes >> 20, limit >> 20, _pool.scratch_bytes >> 20
     taken = _pool.made + _pool.reused
     share = f"{_pool.reused / taken:.0%} of {taken} arrays" if taken else "no arrays yet"
-    return f"{idle} of at most {most} MiB idle; {share} took memory that was used before"
+    used = f"{share} took memory that was used before"
+    return f"{idle} of at most {most} MiB idle; {used}; {kept} MiB kept by threads"

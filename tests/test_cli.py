@@ -374,3 +374,23 @@ def test_an_options_namespace_is_all_that_paint_is_given(monkeypatch):
     expected |= dict.fromkeys(["prompts", "model", "steps", "guidance", "sampler", "out", "again"])
     assert {k: v for k, v in vars(seen[0]).items() if k not in ("command", "traceback")} == expected
     assert isinstance(seen[0], argparse.Namespace)
+
+
+def test_what_a_command_compiled_is_added_up_at_its_end_and_not_again(tmp_path):
+    """In a process of its own, with an empty cache: Numba keeps what it has compiled."""
+    text = (
+        "import numpy as np, minigen.cli.doctor as doctor\n"
+        "from minigen import ops, Tensor, use_kernels\n"
+        "from minigen.cli import main\n"
+        "def run(args):\n"
+        "    ops.silu(Tensor(np.ones(3, np.float32)))\n"
+        "    return 0\n"
+        "doctor.run = run\n"
+        "main(['doctor'])\n"
+        "main(['doctor'])\n"
+    )
+    cache = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", text]
+    done = subprocess.run(command, capture_output=True, text=True, env=cache, check=True)
+    assert done.stderr.count("compiling kernels, once on this machine") == 1
+    assert done.stderr.count("functions compiled in") == 1

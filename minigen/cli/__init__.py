@@ -111,16 +111,22 @@ def _messages() -> Iterator[None]:
     """Inside the block the library's messages appear on stderr."""
     log, handler = logging.getLogger("minigen"), _Messages()
     level = log.level
+    before = _compiled()
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     try:
         yield
     finally:
-        jit = sys.modules.get("minigen.kernels.jit")
-        if jit is not None and jit.compiling.functions:
-            log.info("%s", jit.compiling.report())
+        if _compiled() > before:
+            log.info("%s", sys.modules["minigen.kernels.jit"].compiling.report())
         log.removeHandler(handler)
         log.setLevel(level)
+
+
+def _compiled() -> int:
+    """How many functions Numba has compiled in this process."""
+    jit = sys.modules.get("minigen.kernels.jit")  # only where a kernel was asked for
+    return jit.compiling.functions if jit else 0
 
 
 class _Messages(logging.Handler):
