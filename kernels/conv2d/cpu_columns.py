@@ -12,6 +12,7 @@ Processing, 2006 (columns and one product).
 import numpy as np
 
 from minigen.kernels import pool
+from minigen.kernels.arrays import only_floats
 from minigen.kernels.jit import jit
 from minigen.kernels.threads import one_blas_thread, spread
 
@@ -32,14 +33,6 @@ def runs(first, last, step):
 def grain(multiplications):
     """Images that make up a thread's least share, of so many multiplications each."""
     return 1 + LEAST // (1 + multiplications)
-
-
-def only_floats(*arrays):
-    """None, or why these arrays are not for a kernel of the CPU."""
-    for a in arrays:
-        if type(a) is not np.ndarray or a.dtype.char not in "fd":
-            return "it takes float32 or float64 arrays of NumPy"
-    return None
 
 
 def misfit(x, w, padding):

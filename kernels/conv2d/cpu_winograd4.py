@@ -10,20 +10,14 @@ Source: Lavin and Gray, 2015, arXiv 1509.09308.
 """
 
 from minigen.kernels.conv2d import winograd
-from minigen.kernels.conv2d.cpu_columns import misfit
 
 
 def supports(x, w, *, stride=1, padding=0):
-    return misfit(x, w, padding) or winograd.refusal(w.shape[:2], stride, x, w)
+    return winograd.supports(x, w, stride, padding)
 
 
 def launch(x, w, *, stride=1, padding=0):
-    def backward(g, needs):
-        if not needs[1]:
-            return winograd.input_grad(4, g, w, x.shape[1:3], padding), None
-        return winograd.gradients(4, g, x, w if needs[0] else None, padding, x.shape)
-
-    return winograd.forward(4, x, w, padding), backward
+    return winograd.launch(4, x, w, padding)
 
 
 def warmup():

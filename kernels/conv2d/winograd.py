@@ -27,8 +27,9 @@ sections 4.1 to 4.3; the gradients are its transposes.
 import numpy as np
 
 from minigen.kernels import pool
+from minigen.kernels.arrays import only_floats
 from minigen.kernels.conv2d import tiles2, tiles4
-from minigen.kernels.conv2d.cpu_columns import grain, only_floats, pair, runs
+from minigen.kernels.conv2d.cpu_columns import grain, misfit, pair, runs
 from minigen.kernels.threads import one_blas_thread, spread
 
 TRANSFORMS = {2: tiles2, 4: tiles4}
@@ -41,6 +42,21 @@ def refusal(kernel_size, stride, *arrays):
     if tuple(kernel_size) != (3, 3) or pair(stride) != (1, 1):
         return "it takes 3x3 filters at stride 1"
     return only_floats(*arrays)
+
+
+def supports(x, w, stride, padding):
+    return misfit(x, w, padding) or refusal(w.shape[:2], stride, x, w)
+
+
+def launch(m, x, w, padding):
+    """conv2d and its way back, by tiles of m x m."""
+
+    def backward(g, needs):
+        if not needs[1]:
+            return input_grad(m, g, w, x.shape[1:3], padding), None
+        return gradients(m, g, x, w if needs[0] else None, padding, x.shape)
+
+    return forward(m, x, w, padding), backward
 
 
 class Plan:

@@ -1,10 +1,11 @@
 """The gradient of conv2d by its input, by columns: see conv2d/cpu_columns.py."""
 
+from minigen.kernels.arrays import only_floats
 from minigen.kernels.conv2d import cpu_columns
 
 
 def supports(g, w, *, size, stride=1, padding=0):
-    return cpu_columns.only_floats(g, w)
+    return only_floats(g, w)
 
 
 def launch(g, w, *, size, stride=1, padding=0):

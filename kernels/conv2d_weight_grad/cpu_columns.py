@@ -1,10 +1,11 @@
 """The gradient of conv2d by its filter, by columns: see conv2d/cpu_columns.py."""
 
+from minigen.kernels.arrays import only_floats
 from minigen.kernels.conv2d import cpu_columns
 
 
 def supports(g, x, *, kernel_size, stride=1, padding=0):
-    return cpu_columns.only_floats(g, x)
+    return only_floats(g, x)
 
 
 def launch(g, x, *, kernel_size, stride=1, padding=0):

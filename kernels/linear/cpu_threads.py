@@ -18,6 +18,7 @@ import math
 import numpy as np
 
 from minigen.kernels import pool
+from minigen.kernels.arrays import only_floats
 from minigen.kernels.jit import jit
 from minigen.kernels.threads import one_blas_thread, spread, width
 
@@ -28,9 +29,8 @@ LARGE = 1 << 16  # elements, from which on pooled memory is faster than new memo
 
 
 def supports(x, w, b):
-    for a in (x, w, b):
-        if type(a) is not np.ndarray or a.dtype.char not in "fd":
-            return "it takes float32 or float64 arrays of NumPy"
+    if reason := only_floats(x, w, b):
+        return reason
     if x.ndim < 1 or w.ndim != 2 or b.shape != w.shape[1:] or x.shape[-1] != w.shape[0]:
         return "the shapes do not fit"
     return None

@@ -15,14 +15,14 @@ import math
 import numpy as np
 
 from minigen.kernels import pool
+from minigen.kernels.arrays import only_floats
 from minigen.kernels.linear.cpu_threads import GRAIN, LARGE, as_rows, product
 from minigen.kernels.threads import one_blas_thread, spread, width
 
 
 def supports(a, b):
-    for x in (a, b):
-        if type(x) is not np.ndarray or x.dtype.char not in "fd":
-            return "it takes float32 or float64 arrays of NumPy"
+    if reason := only_floats(a, b):
+        return reason
     if min(a.ndim, b.ndim) < 2 or a.shape[-1] != b.shape[-2]:
         return "the shapes do not fit"
     leads = a.shape[:-2], b.shape[:-2]

@@ -26,7 +26,10 @@ GPU_PACKAGES = ("cupy", "cupy-cuda12x", "cupy-cuda13x", "numba-cuda")
 SAMPLES: dict[str, tuple[list[tuple[int, ...]], dict[str, Any]]] = {
     "matmul": ([(64, 256, 128), (128, 128)], {}),
     "conv2d": ([(64, 16, 16, 64), (3, 3, 64, 64)], {"stride": 1, "padding": 1}),
-    "conv_transpose2d": ([(64, 8, 8, 64), (3, 3, 64, 64)], {"stride": 2, "padding": 1}),
+    "conv2d_input_grad": (  # what conv_transpose2d is
+        [(64, 8, 8, 64), (4, 4, 64, 64)],
+        {"size": (16, 16), "stride": 2, "padding": 1},
+    ),
     "scaled_dot_product_attention": ([(64, 4, 256, 32)] * 3, {"mask": None, "is_causal": False}),
     "group_norm": ([(64, 16, 16, 64), (64,), (64,)], {"num_groups": 8, "eps": 1e-5}),
     "layer_norm": ([(64, 16, 128), (128,), (128,)], {"eps": 1e-5}),

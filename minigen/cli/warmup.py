@@ -10,7 +10,7 @@ from pathlib import Path
 
 EXAMPLES = """examples:
   minigen warmup
-  NUMBA_CACHE_DIR=/tmp/numba minigen warmup      the compiled code goes there
+  NUMBA_CACHE_DIR=numba minigen warmup      the compiled code goes there
 
 What is compiled stays on the disk until minigen, Numba or the processor changes."""
 
