@@ -8,15 +8,16 @@ are asked for by name or by "auto":
     MINIGEN_KERNELS=auto python ...          from outside; "auto,conv2d=cpu_threads" mixes both
 
 A kernel is a module `kernels/<op>/<rung>.py` with two functions; `kernels/<op>/__init__.py` lists
-the names of the modules, slow to fast, in `RUNGS`:
+the names of the modules, slow to fast: in `RUNGS` those for NumPy arrays, in `CUDA_RUNGS` those for
+CuPy arrays.
 
     supports(*arrays, **settings) -> None, or the reason why it cannot run
     launch(*arrays, **settings)   -> (y, backward or None)
                                      backward(g, needs) -> for each input array its gradient, or
                                      None where needs[i] is False
 
-Where the fastest depends on the shapes, `order(*arrays, **settings)` beside `RUNGS` gives the names
-fastest first.
+Where the fastest of RUNGS depends on the shapes, `order(*arrays, **settings)` beside it gives the
+names fastest first.
 """
 
 import functools
@@ -177,20 +178,32 @@ def _check_default(who: str, default: str) -> None:
 
 
 def rungs_of(op: str) -> tuple[str, ...]:
-    """Names of the kernels of `op`, slow to fast; none where the op has no folder."""
+    """Names of the kernels of `op`, slow to fast, the CPU's first; none where it has no folder."""
     folder = _load(op)
-    return tuple(getattr(folder, "RUNGS", ()))
+    return (*getattr(folder, "RUNGS", ()), *getattr(folder, "CUDA_RUNGS", ()))
 
 
 def _fastest_first(op: str, arrays: tuple[Array, ...], params: dict[str, Any]) -> Iterable[str]:
-    order, rungs = _order_of(op)
-    return rungs if order is None else order(*arrays, **params)
+    order, cpu, cuda = _order_of(op)
+    if arrays and not isinstance(_first_of(arrays), _NUMPY):
+        return cuda
+    return cpu if order is None else order(*arrays, **params)
+
+
+def _first_of(arrays: tuple[Any, ...]) -> Any:
+    """The first array, also where the op takes lists of them."""
+    first = arrays[0]
+    return first[0] if isinstance(first, list | tuple) and first else first
 
 
 @functools.cache
-def _order_of(op: str) -> tuple[Callable[..., Iterable[str]] | None, tuple[str, ...]]:
-    """What a folder says of the order of its rungs, and the order where it says nothing."""
-    return getattr(_load(op), "order", None), rungs_of(op)[::-1]
+def _order_of(
+    op: str,
+) -> tuple[Callable[..., Iterable[str]] | None, tuple[str, ...], tuple[str, ...]]:
+    """What a folder says of the order of its rungs; those of the CPU and of CUDA, fastest first."""
+    folder = _load(op)
+    cpu, cuda = (tuple(getattr(folder, name, ()))[::-1] for name in ("RUNGS", "CUDA_RUNGS"))
+    return getattr(folder, "order", None), cpu, cuda
 
 
 @functools.cache

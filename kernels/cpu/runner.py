@@ -1,0 +1,248 @@
+"""Launches of CUDA kernels on NumPy arrays, by fibers on one thread of the CPU.
+
+Plain launches run in this process, from a shared library. With a sanitizer each launch is a program
+of its own, which gets copies of the arrays and gives them back: "address" finds reads and writes
+beyond arrays, local, shared and global, and undefined behaviour; "thread" finds races between the
+threads of a block, whatever order they happen to run in.
+"""
+
+import ctypes
+import importlib
+import os
+import re
+import struct
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigen.kernels.cpu.build import build
+from minigen.kernels.signature import Parameter, check, kernels_of
+
+
+class EmulationError(RuntimeError):
+    """A kernel did what a GPU would not forgive: kernel, block, thread, line."""
+
+
+class Emulation(NamedTuple):
+    seed: int
+    sanitize: str | None
+
+
+_emulation: ContextVar[Emulation | None] = ContextVar("emulation", default=None)
+
+
+@contextmanager
+def emulated(seed: int = 0, sanitize: str | None = None) -> Iterator[None]:
+    """Inside the block, CUDA kernels take NumPy arrays and run on the CPU.
+
+    seed      the order of blocks and threads: 0 as they are numbered, 1 threads in reverse, others
+              shuffled anew at every barrier
+    sanitize  "thread", "address" or None
+    """
+    token = _emulation.set(Emulation(seed, sanitize))
+    try:
+        yield
+    finally:
+        _emulation.reset(token)
+
+
+def emulation() -> Emulation | None:
+    """The settings of the `emulated` block around, None where there is none."""
+    return _emulation.get()
+
+
+def run(
+    rung: str, *arrays: Any, seed: int = 0, sanitize: str | None = None, **settings: Any
+) -> Any:
+    """What a rung, "op/name", makes of NumPy arrays.
+
+    >>> run("matmul/k1_naive", np.eye(2, dtype="f"), np.ones((2, 2), "f"))  # doctest: +SKIP
+    array([[1., 1.],
+           [1., 1.]], dtype=float32)
+
+    Raises: ValueError where there is no such rung or it cannot take the arrays; CompileError;
+    NoCompilerError; EmulationError.
+    """
+    module = rung_module(rung)
+    with emulated(seed, sanitize):
+        if reason := module.supports(*arrays, **settings):
+            raise ValueError(f"{rung}: {reason}")
+        return module.launch(*arrays, **settings)[0]
+
+
+def rung_module(rung: str) -> Any:
+    """The module of "op/name"."""
+    op, _, name = rung.partition("/")
+    try:
+        return importlib.import_module(f"minigen.kernels.{op}.{name}")
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("minigen.kernels."):
+            raise
+        raise ValueError(f'there is no kernel {rung!r}; one is "matmul/k1_naive"') from None
+
+
+def launch(
+    source: Path,
+    kernel: str,
+    grid: Sequence[int],
+    block: Sequence[int],
+    arguments: Sequence[Any],
+    shared: int = 0,
+    defines: Mapping[str, object] | None = None,
+) -> None:
+    """Run one kernel of a .cu file over a grid of blocks; what it writes stands in the arrays.
+
+    Raises: EmulationError; CompileError; NoCompilerError; TypeError for arguments that do not fit.
+    """
+    how = _emulation.get() or Emulation(0, None)
+    parameters = kernels_of(source.read_text("utf-8"))
+    if kernel not in parameters:
+        raise ValueError(f"{source.name}: has no kernel {kernel!r}, it has {list(parameters)}")
+    fitting = check(kernel, parameters[kernel], arguments, lambda a: a.ctypes.data)
+    built = build(source, defines or {}, how.sanitize)
+    sizes = (*grid, 1, 1)[:3] + (*block, 1, 1)[:3]
+    check_sizes(kernel, sizes, shared)
+    start = _in_this_process if how.sanitize is None else _as_a_program
+    start(built, kernel, sizes, shared, parameters[kernel], fitting, how)
+
+
+def check_sizes(kernel: str, sizes: Sequence[int], shared: int) -> None:
+    """Raise EmulationError where no GPU would start so large or so small a grid."""
+    most = (2**31 - 1, 65535, 65535, 1024, 1024, 64)
+    for name, n, limit in zip(("x", "y", "z") * 2, sizes, most):
+        if not 1 <= n <= limit:
+            what = "block" if limit <= 1024 else "grid"
+            raise EmulationError(f"{kernel}: the {what}'s {name} is {n}, it must be 1 to {limit}")
+    if np.prod(sizes[3:]) > 1024:
+        raise EmulationError(f"{kernel}: a block of {sizes[3:]} threads; 1024 are the most")
+    if shared > 227 << 10:
+        raise EmulationError(f"{kernel}: {shared} bytes of shared memory; 232448 are the most")
+
+
+# ---------------------------------------------------------------------------------- in this process
+
+GUARD = 1 << 14  # bytes on either side of an array that belong to nobody
+
+
+class _Guarded:
+    """A copy of an array between two guards, all bits 1: what a kernel reads there is NaN."""
+
+    def __init__(self, a: np.ndarray):
+        around = np.full(a.nbytes + 2 * GUARD + 256, 255, np.uint8)
+        start = -around.ctypes.data % 256  # a GPU's arrays start at multiples of 256 bytes
+        self.all = around[start:]
+        self.inside = self.all[GUARD : GUARD + a.nbytes]
+        self.inside[:] = np.frombuffer(a.tobytes(), np.uint8)
+        self.address = self.inside.ctypes.data
+
+    def written(self, dtype: np.dtype) -> str | None:
+        """Where the guards were written to, as an index of the array; None where they were not."""
+        before, after = self.all[:GUARD], self.all[GUARD + self.inside.size :]
+        for guard, first in ((before, -GUARD), (after, self.inside.size)):
+            if (changed := np.flatnonzero(guard != 255)).size:
+                return f"element {(first + int(changed[0])) // dtype.itemsize}"
+        return None
+
+
+@cache
+def _library(built: Path) -> ctypes.CDLL:
+    library = ctypes.CDLL(str(built))
+    library.mg_error.restype = ctypes.c_char_p
+    return library
+
+
+def _in_this_process(
+    built: Path,
+    kernel: str,
+    sizes: Sequence[int],
+    shared: int,
+    parameters: Sequence[Parameter],
+    arguments: Sequence[Any],
+    how: Emulation,
+) -> None:
+    library = _library(built)
+    copies = [_Guarded(a) if isinstance(a, np.ndarray) else None for a in arguments]
+    places = [
+        np.ctypeslib.as_ctypes_type(a.dtype)(a)
+        if isinstance(a, np.generic)
+        else ctypes.c_void_p(copy.address if copy else None)
+        for a, copy in zip(arguments, copies)
+    ]
+    pointers = (ctypes.c_void_p * len(places))(*(ctypes.addressof(p) for p in places))
+    failed = library[f"mg_launch_{kernel}"](
+        (ctypes.c_uint * 6)(*sizes), ctypes.c_size_t(shared), ctypes.c_uint(how.seed), pointers
+    )
+    if failed:
+        raise EmulationError(library.mg_error().decode())
+    for p, a, copy in zip(parameters, arguments, copies):
+        if copy is None:
+            continue
+        if where := copy.written(a.dtype):
+            raise EmulationError(
+                f"{kernel}: wrote {where} of {p.name}, which has {a.size}; "
+                'sanitize="address" says in which line'
+            )
+        if not p.is_read_only:
+            a[...] = np.frombuffer(copy.inside, a.dtype).reshape(a.shape)
+
+
+# ------------------------------------------------------------------------------------ as a program
+
+
+def _as_a_program(
+    built: Path,
+    kernel: str,
+    sizes: Sequence[int],
+    shared: int,
+    parameters: Sequence[Parameter],
+    arguments: Sequence[Any],
+    how: Emulation,
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        job = Path(folder) / "job"
+        with job.open("wb") as file:
+            file.write(kernel.encode() + b"\n")
+            file.write(struct.pack("=7I2Q", *sizes, how.seed, shared, len(arguments)))
+            for a in arguments:
+                plain = np.zeros((), np.uint64) if a is None else np.asarray(a)
+                is_array = isinstance(a, np.ndarray)
+                file.write(struct.pack("=2Q", is_array, plain.nbytes) + plain.tobytes())
+        options = {"ASAN_OPTIONS": "detect_leaks=0", "TSAN_OPTIONS": "halt_on_error=1"}
+        done = subprocess.run(
+            [str(built), str(job)],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env={**os.environ, **options},
+        )
+        if done.returncode:
+            raise EmulationError(_finding(done.stderr, kernel, str(how.sanitize)))
+        data = job.read_bytes()
+    place = 0
+    for p, a in zip(parameters, arguments):
+        if isinstance(a, np.ndarray):
+            if not p.is_read_only:
+                a[...] = np.frombuffer(data, a.dtype, a.size, place).reshape(a.shape)
+            place += a.nbytes
+
+
+def _finding(report: str, kernel: str, sanitize: str) -> str:
+    """One line from a sanitizer's report: where in the grid, what, and in which line."""
+    if found := re.search(r"^MG_ERROR (.*)$", report, re.M):
+        return found[1]
+    where = re.search(r"^MG_WHERE (.*)$", report, re.M)
+    what = re.search(r"(?:SUMMARY|ERROR|WARNING): \w+Sanitizer: ([\w -]+)", report)
+    undefined = re.search(r"^(\S+:\d+):\d+: runtime error: (.*)$", report, re.M)
+    lines = [f"{Path(f).name} line {n}" for f, n in re.findall(r"(\S+\.cuh?):(\d+)", report)]
+    lines = list(dict.fromkeys(lines))[:2]  # of a race, both sides
+    said = undefined[2] if undefined else what[1].strip() if what else report.strip()[-300:]
+    said = said.partition(" on address")[0]
+    parts = [where[1] if where else kernel, ", ".join(lines), f"{sanitize} sanitizer: {said}"]
+    return ": ".join(part for part in parts if part)
