@@ -10,7 +10,7 @@
 """
 
 from minigen.autograd import Tensor, no_grad
-from minigen.backend import explain, use_kernels
+from minigen.backend import explain, use_kernels, use_precision
 
 __version__ = "0.1.0"
-__all__ = ["Tensor", "explain", "no_grad", "use_kernels"]
+__all__ = ["Tensor", "explain", "no_grad", "use_kernels", "use_precision"]

@@ -18,6 +18,8 @@ CuPy arrays.
 
 Where the fastest of RUNGS depends on the shapes, `order(*arrays, **settings)` beside it gives the
 names fastest first.
+
+Kernels that round to fewer bits run where `use_precision("tf32" | "bf16" | "fp16")` allows it.
 """
 
 import functools
@@ -31,6 +33,8 @@ from types import MappingProxyType, ModuleType, TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from minigen.kernels.precision import use_precision as use_precision
 
 Array = Any  # a numpy.ndarray or a cupy.ndarray
 

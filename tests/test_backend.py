@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 import minigen.kernels
-from minigen import Tensor, backend, explain, use_kernels
+from minigen import Tensor, backend, explain, use_kernels, use_precision
 from minigen.autograd import grad, primitive
 from minigen.backend import KernelError, array_module, as_array, move, select
+from minigen.kernels import precision
 
 RUNGS = {
     "slow": """
@@ -260,6 +261,45 @@ print(minigen.explain("scaled", np.ones(1), times=2.0))
 def test_the_environment_chooses_from_outside(kernels, choice, expected):
     result = run_python(PROGRAM.format(folder=str(kernels)), choice)
     assert result.stdout.startswith(expected), result.stderr
+
+
+# --------------------------------------------------------------------------------------- precision
+
+
+def test_products_are_float32_where_nobody_chose():
+    assert precision.current() == "fp32"
+
+
+def test_a_block_has_its_precision_and_restores_the_one_before():
+    with use_precision("bf16"):
+        with use_precision("tf32"):
+            assert precision.current() == "tf32"
+        assert precision.current() == "bf16"
+    assert precision.current() == "fp32"
+
+
+def test_a_call_sets_the_precision_from_there_on():
+    def program():
+        use_precision("fp16")
+        return precision.current()
+
+    assert copy_context().run(program) == "fp16"
+    assert precision.current() == "fp32"
+
+
+@pytest.mark.parametrize("name", ["fp8", "", None])
+def test_an_unknown_precision_is_an_error(name):
+    with pytest.raises(ValueError, match="expected one of fp32, tf32, bf16, fp16"):
+        use_precision(name)
+    assert precision.current() == "fp32"
+
+
+def test_the_environment_chooses_the_precision(monkeypatch):
+    monkeypatch.setenv("MINIGEN_PRECISION", "tf32")
+    assert precision.current() == "tf32"
+    monkeypatch.setenv("MINIGEN_PRECISION", "half")
+    with pytest.raises(ValueError, match="MINIGEN_PRECISION: got 'half'"):
+        precision.current()
 
 
 # ------------------------------------------------------------------------------------------ arrays
