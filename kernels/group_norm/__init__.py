@@ -1,3 +1,4 @@
-"""group_norm on the CPU: the kernel of group_norm_silu without its silu."""
+"""group_norm: the kernels of group_norm_silu without their silu."""
 
 RUNGS = ["cpu_numba"]
+CUDA_RUNGS = ["k1_two_pass"]
