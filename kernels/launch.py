@@ -48,9 +48,15 @@ class CudaFile:
         """
         how = (self.source, kernel, grid, block, arguments, shared, {**self.defines, **defines})
         if any(isinstance(a, np.ndarray) for a in arguments):
+            if any(_is_cupy(a) for a in arguments):
+                raise TypeError(f"{kernel}: got arrays of NumPy and of CuPy; move all to one side")
             runner.launch(*how)
         else:
             importlib.import_module("minigen.kernels.gpu").launch(*how)
+
+
+def _is_cupy(a: Any) -> bool:
+    return type(a).__module__.partition(".")[0] == "cupy"
 
 
 def module_of(a: Array) -> Any:
@@ -64,7 +70,7 @@ def only_cuda(*arrays: Array, dtype: str = "float32") -> str | None:
         if isinstance(a, np.ndarray):
             if runner.emulation() is None:
                 return "it takes CuPy arrays; `minigen emulate` runs it on the CPU"
-        elif type(a).__module__.partition(".")[0] != "cupy":
+        elif not _is_cupy(a):
             return f"it takes CuPy arrays, got {type(a).__name__}"
         if a.dtype != dtype:
             return f"it takes {dtype}, got {a.dtype}"
