@@ -8,7 +8,7 @@ A number is a function of the seed, the stream and its place in the array: inclu
 which counter gives which element.
 
 Error: the bits are those of the kernels. NumPy computes the normals from them in float64, the
-kernels in float32, which differ by 1e-6 at most (tests/kernels/test_philox.py).
+kernels in float32: they differ by less than 2e-6 (tests/kernels/test_philox.py).
 Source: Salmon, Moraes, Dror and Shaw, 2011, section 3.3; Box and Muller, 1958.
 """
 

@@ -58,11 +58,11 @@ def test_the_kernels_bits_are_the_published_ones_and_numpys(where, rng):
 
 @pytest.mark.parametrize("where", WHERE)
 @pytest.mark.parametrize("n", [1, 4, 509, 512, 513, 2051])
-def test_normals_differ_from_numpys_by_a_millionth(n, where):
+def test_normals_differ_from_numpys_by_rounding_only(n, where):
     seed, stream = (7 << 40) + n, 3
     x = np.zeros(n, np.float32)
     y = on_device(where, (x,), lambda x: philox.normals_on(x, seed, stream))
-    assert np.abs(y - philox.normals((n,), seed, stream)).max() < 1e-6
+    assert np.abs(y - philox.normals((n,), seed, stream)).max() < 2e-6
 
 
 def test_the_ends_of_the_words_give_finite_normals():
