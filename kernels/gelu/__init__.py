@@ -1,3 +1,4 @@
-"""gelu on the CPU."""
+"""gelu on the CPU and on a GPU."""
 
 RUNGS = ["cpu_numba"]
+CUDA_RUNGS = ["k1_elementwise"]

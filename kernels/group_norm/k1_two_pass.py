@@ -1,4 +1,4 @@
-"""group_norm, a block of threads for each group of each image: group_norm_silu's kernel without silu.
+"""group_norm, a block for each group of each image: the kernel of group_norm_silu without silu.
 
 New since the reference, prediction, shapes, launch, source: see group_norm_silu/k1_two_pass.py.
 Measured: not yet on a GPU.

@@ -9,7 +9,7 @@ most of the GPU waits.
 Measured: not yet on a GPU.
 
 Shapes: x (N, ..., C), weight and bias (C,) or (N, C) -> (N, ..., C), float32, every size.
-Launch: N * G blocks of 256 threads; on the way back first N * C blocks, one for each channel's sums.
+Launch: N * G blocks of 256 threads; on the way back first N * C, one for each channel's sums.
 Source: Wu and He, 2018, arXiv 1803.08494; the gradient as in minigen/ops/norm.py.
 Teaches: a sum over a block, and why the order of its terms must not depend on who comes first.
 """

@@ -37,3 +37,22 @@ static __device__ float block_sum(float a) {
   for (int warp = 0; warp < blockDim.x / 32; warp++) a += of_warps[warp];
   return a;
 }
+
+#define MOST_THREADS 256  // of a block of columns and rows
+
+// For blocks of columns (x) and rows (y): each column's sum over the rows, in their order.
+static __device__ Pack sum_rows(const Pack& a) {
+  __shared__ Pack of_threads[MOST_THREADS];
+  int columns = blockDim.x;
+  __syncthreads();  // others may still read what the call before left here
+  of_threads[threadIdx.y * columns + threadIdx.x] = a;
+  __syncthreads();
+  if (threadIdx.y == 0) {
+    Pack sum = a;
+    for (int row = 1; row < blockDim.y; row++)
+      for (int v = 0; v < VECTOR; v++) sum.v[v] += of_threads[row * columns + threadIdx.x].v[v];
+    of_threads[threadIdx.x] = sum;
+  }
+  __syncthreads();
+  return of_threads[threadIdx.x];
+}

@@ -1,3 +1,4 @@
-"""layer_norm on the CPU."""
+"""layer_norm on the CPU and on a GPU."""
 
 RUNGS = ["cpu_numba"]
+CUDA_RUNGS = ["k1_two_pass", "k2_one_read"]

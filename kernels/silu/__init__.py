@@ -1,3 +1,4 @@
-"""silu on the CPU."""
+"""silu on the CPU and on a GPU."""
 
 RUNGS = ["cpu_numba"]
+CUDA_RUNGS = ["k1_elementwise"]

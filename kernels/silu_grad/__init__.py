@@ -1,3 +1,4 @@
-"""silu_grad, the gradient of silu, on the CPU."""
+"""silu_grad, the gradient of silu, on the CPU and on a GPU."""
 
 RUNGS = ["cpu_numba"]
+CUDA_RUNGS = ["k1_elementwise"]

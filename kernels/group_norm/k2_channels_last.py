@@ -1,0 +1,15 @@
+"""group_norm, a block for each image: group_norm_silu's kernel without silu.
+
+New, prediction, shapes, launch, source, what it teaches: see group_norm_silu/k2_channels_last.py.
+Measured: not yet on a GPU.
+"""
+
+from minigen.kernels.group_norm_silu import k2_channels_last as with_silu
+from minigen.kernels.launch import CudaFile
+
+kernels = CudaFile(with_silu.__file__, SILU=0)
+supports = with_silu.supports
+
+
+def launch(x, weight, bias, *, num_groups, eps):
+    return with_silu.run(kernels, x, weight, bias, num_groups, eps)

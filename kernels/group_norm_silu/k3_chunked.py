@@ -1,0 +1,68 @@
+"""group_norm_silu, an image cut into chunks for many blocks.
+
+New since k2: a block has a chunk of an image's pixels, so one image is work for the whole GPU. The
+blocks cannot wait for each other, so what they find goes through memory to a second kernel, and the
+end of the one is the barrier of the other. A thread's four pixels stay in its registers: their sum,
+then the squares about the mean.
+Prediction: near the speed of memory, at two reads and a write for the way there, four and a write
+for the way back; the partial sums are a few percent of that. Three launches in the place of one
+are what tiny images pay.
+Measured: not yet on a GPU.
+
+Shapes: x (N, ..., C), weight and bias (C,) or (N, C) -> (N, ..., C), float32, every size.
+Launch: blocks of up to 32 columns, of four channels each where C is a multiple of 4, and as many
+rows as make 256 threads; four pixels a thread. What an image gives does not depend on the others.
+Source: Chan, Golub and LeVeque, 1983, eq. 1.3, for many parts at once.
+Teaches: a sum over the whole grid without atomics, with the same bits from run to run.
+"""
+
+from minigen.kernels.group_norm_silu.cuda_shapes import Norm, supports
+from minigen.kernels.launch import CudaFile, blocks, contiguous, empty
+
+__all__ = ["launch", "run", "supports"]
+
+kernels = CudaFile(__file__)
+PIXELS = 4  # of a thread, as in the .cu file
+MERGERS = (128,)  # threads that put a group's parts together
+
+
+def launch(x, weight, bias, *, num_groups, eps):
+    return run(kernels, x, weight, bias, num_groups, eps)
+
+
+def run(kernels, x, weight, bias, num_groups, eps):
+    norm = Norm.of(x, weight, bias, num_groups)
+    (N, P, C), affine, G = norm.x.shape, (norm.weight, norm.bias), norm.sizes[2]
+
+    def shares(vector):
+        """grid, block, chunks of an image, pixels of a chunk."""
+        block = norm.block(vector)
+        pixels = PIXELS * block[1]
+        chunks = blocks(P, pixels)
+        return (blocks(C // vector, block[0]) * chunks * N,), block, chunks, pixels
+
+    vector = norm.vector()
+    grid, block, chunks, pixels = shares(vector)
+    y, stats, partial = empty(x.shape, x), empty((2, N, G), x), empty((N, chunks, 2, C), x)
+    kernels.launch("chunk_moments", grid, block, norm.x, partial, P, C, chunks, VECTOR=vector)
+    merged = (partial, stats, P, C, G, chunks, pixels, eps)
+    kernels.launch("merge_moments", (N * G,), MERGERS, *merged, VECTOR=vector)
+    given = (norm.x, *affine, stats, y, N, *norm.sizes, chunks)
+    kernels.launch("normalise", grid, block, *given, VECTOR=vector)
+
+    def backward(g, needs):
+        g = contiguous(g)
+        vector = norm.vector(g)
+        grid, block, chunks, _ = shares(vector)
+        given, sizes = (g, norm.x, *affine, stats), (N, *norm.sizes, chunks)
+        partial, sums, means = (empty(s, x) for s in ((N, chunks, 2, C), (2, N, C), (2, N, G)))
+        kernels.launch("chunk_sums", grid, block, *given, partial, *sizes, VECTOR=vector)
+        merged = (partial, norm.weight, sums, means, *norm.sizes[:4], chunks)
+        kernels.launch("merge_sums", (N * G,), MERGERS, *merged, VECTOR=vector)
+        gx = None
+        if needs[0]:
+            gx = empty(x.shape, x)
+            kernels.launch("backward", grid, block, *given, means, gx, *sizes, VECTOR=vector)
+        return gx, *norm.of_affine(sums, needs)
+
+    return y, backward
