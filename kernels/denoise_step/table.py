@@ -11,17 +11,17 @@ step, which is counted there.
 
 From x and x0_hat, which is the guess, in the sampler's own frame, x = a x0 + b eps:
 
-    sampler     next_x             next_guess               next_noise    next_last
-    ddpm        sqrt(alpha) B^2    a' beta / b^2            sigma         0
-    ddim        r / b              a' - a r / b             eta sigma     0
-    euler       sigma' / sigma     1 - sigma' / sigma       0             0
-    flow_euler  t' / t             1 - t' / t               0             0
-    dpmpp_2m    sigma' / sigma     (1 - sigma' / sigma) k   0             (1 - sigma' / sigma) (1 - k)
+    sampler     next_x            next_guess        next_noise   next_last
+    ddpm        sqrt(alpha) B^2   a' beta / b^2     sigma        0
+    ddim        r / b             a' - a r / b      eta sigma    0
+    euler       B                 1 - B             0            0
+    flow_euler  B                 1 - B             0            0
+    dpmpp_2m    B                 (1 - B) k         0            (1 - B) (1 - k)
 
-where ' is the next step, alpha = abar / abar', beta = 1 - alpha, B = b' / b, sigma = B sqrt(beta)
-(ddpm with "beta" sqrt(beta)), r = sqrt(b'^2 - next_noise^2) and k = 1 + h / (2 h_before), in the
-first and the last step 1; minigen/samplers has the sources. A prediction p = e eps + d x0 gives the
-guess that solves it together with x = a x0 + b eps:
+where ' is the next step, B = b' / b, alpha = (a / a')^2 = abar / abar', beta = 1 - alpha,
+sigma = B sqrt(beta) (of ddpm with "beta" sqrt(beta)), r = sqrt(b'^2 - next_noise^2) and
+k = 1 + h / (2 h_before), in the first and the last step 1; minigen/samplers has the sources. A
+prediction p = e eps + d x0 gives the guess that solves it together with x = a x0 + b eps:
 
     x0 = (e x - b p) / (e a - b d)       epsilon (1, 0)   x0 (0, 1)   v (a, -b)   velocity (1, -1)
 
