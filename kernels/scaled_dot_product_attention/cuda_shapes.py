@@ -34,8 +34,8 @@ def _fit(q, k, v, mask):
 class Work:
     """Attention as B heads: q (B, L, DH), k (B, S, DH), v (B, S, DV), arrays without gaps.
 
-    look    what every kernel takes to know which query may look at which key: the mask or None, its
-            step from head to head and from query to query (0 where it is the same for all), is_causal
+    look    what tells a kernel which query may look at which key: the mask or None, its step from
+            head to head and from query to query (0 where it is the same for all), is_causal
     """
 
     def __init__(self, q, k, v, mask, is_causal):
