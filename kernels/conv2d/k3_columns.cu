@@ -28,7 +28,7 @@ extern "C" __global__ void __launch_bounds__(128)
   int m = m0 + thread, k4 = 0;                         // the row of columns that this thread loads
   int k = thread / 16, o4 = o0 / 4 + thread % 16;      // and its place in w
 
-  auto load_columns = [&] {
+  auto load_columns = [&](int) {
     float4 four = m < M && k4 < K4 ? columns[(size_t)m * K4 + k4] : float4{};
     k4++;
     return four;

@@ -16,7 +16,7 @@ extern "C" __global__ void __launch_bounds__(128)
   int left = m % OW * SW - PW;
   const float4* image = x + (size_t)(m / OW / OH) * H * W * C4;
   int i = 0, j = 0, c4 = 0;  // how far in the patch
-  auto load_patch = [&] {
+  auto load_patch = [&](int) {
     int row = top + i, column = left + j;
     bool inside = i < KH && row >= 0 && row < H && column >= 0 && column < W;
     float4 four = inside ? image[((size_t)row * W + column) * C4 + c4] : float4{};

@@ -74,7 +74,7 @@ extern "C" __global__ void __launch_bounds__(128)
   V += (size_t)blockIdx.z * T * C4, U += (size_t)blockIdx.z * C * O4;
   M += (size_t)blockIdx.z * T * O4;
   int t = t0 + thread, c4 = 0, c = thread / 16, o4 = o0 / 4 + thread % 16;
-  auto load_v = [&] {
+  auto load_v = [&](int) {
     float4 four = t < T && c4 < C4 ? V[(size_t)t * C4 + c4] : float4{};
     c4++;
     return four;

@@ -6,12 +6,13 @@
 //   multiply<ROWS_OF_A>(slices, K, load_a, load_b, sums);
 //   each_four(sums, [&](int row, int column, float4 four) { ... });
 //
-// The sum over K goes slice by slice, 8 terms in each. load_a() and load_b() give a thread's share of
-// the next slice, in four numbers at a time, and zeros beyond K and beyond the edges:
+// The sum over K goes slice by slice, 8 terms in each. A thread's share of the next slice, zeros beyond
+// K and beyond the edges, is what these give:
 //
-//   b            row thread / 16 of the slice, columns thread % 16 * 4 and the next three
-//   ROWS_OF_A    called twice: of row `thread` of a, the next four terms, then four more
-//   COLUMNS_OF_A called twice: term thread / 16, rows thread % 16 * 4 and next, then 64 rows further
+//   load_b()                row thread / 16 of the slice, columns thread % 16 * 4 and the next three
+//   load_a(0), load_a(1)
+//     with ROWS_OF_A        of row `thread` of a the first four terms, then the last four
+//     with COLUMNS_OF_A     term thread / 16, rows thread % 16 * 4 and the next three; then 64 further
 //
 // While a slice is multiplied the next one is on its way into registers; two slices in shared memory
 // take turns, so one barrier for each is enough. 8 x 8 sums for 8 + 8 numbers fetched: four
@@ -66,11 +67,11 @@ __device__ __forceinline__ void put(Slice& slice, float4 a0, float4 a1, float4 b
 template <Loads LOADS, class LoadA, class LoadB>
 __device__ __forceinline__ void multiply(Slice (&slices)[2], int K, LoadA load_a, LoadB load_b,
                                          float (&sums)[8][8]) {
-  float4 a0 = load_a(), a1 = load_a(), b = load_b();
+  float4 a0 = load_a(0), a1 = load_a(1), b = load_b();
   put<LOADS>(slices[0], a0, a1, b);
   __syncthreads();
   for (int slice = 0; slice * TERMS < K; slice++) {
-    a0 = load_a(), a1 = load_a(), b = load_b();  // zeros after the last
+    a0 = load_a(0), a1 = load_a(1), b = load_b();  // zeros after the last
     add_products(slices[slice % 2], sums);
     put<LOADS>(slices[(slice + 1) % 2], a0, a1, b);
     __syncthreads();

@@ -66,7 +66,8 @@ def by(op, rung, where, case):
     return launch(where, f"{op}/{rung}", [g, x], kernel_size=w.shape[:2], **steps)
 
 
-RUNGS = [(op, rung) for op in ("conv2d",) for rung in rungs_of(op)]
+OPS = ("conv2d", "conv2d_input_grad", "conv2d_weight_grad")
+RUNGS = [(op, rung) for op in OPS for rung in rungs_of(op)]
 
 
 TAKEN = [(*rung, case) for rung in RUNGS for case in CASES if takes(*rung, case)]
