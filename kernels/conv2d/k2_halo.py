@@ -8,7 +8,7 @@ limit is shared memory: 9 reads for 8 multiplications. Pictures that are no mult
 channels that are no multiples of 32 leave threads idle.
 Measured: not yet on a GPU.
 
-Shapes: x (N, H, W, C), w (KH, KW, C, O) -> (N, OH, OW, O), float32; filters up to about 18 x 18,
+Shapes: x (N, H, W, C), w (KH, KW, C, O) -> (N, OH, OW, O), float32; filters up to 19 x 19,
 so that a channel's tiles fit in shared memory.
 Launch: 32 outputs x 8 rows of 8 pixels; up to 48 KB of shared memory, for 1 to 8 channels.
 Source: Podlozhnyuk, Image Convolution with CUDA, NVIDIA 2007 (the apron around a tile).

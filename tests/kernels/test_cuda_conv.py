@@ -7,6 +7,11 @@ import pytest
 from close import assert_close
 from cuda_rungs import WHERE, launch, rungs_of
 
+from minigen import Tensor, use_kernels
+from minigen.kernels.conv2d import k3_columns, k5_winograd
+from minigen.kernels.conv2d_weight_grad import k2_split
+from minigen.kernels.cpu import emulated
+from minigen.kernels.cpu.runner import rung_module
 from minigen.ops.conv import conv2d, conv2d_input_grad, conv2d_weight_grad
 
 # x (N, H, W, C), O, kernel, stride, padding
@@ -19,8 +24,9 @@ CASES = [
     ((3, 4, 11, 17), 65, (3, 3), 1, 1),
     ((1, 12, 12, 9), 64, (1, 1), 1, 0),  # 144 pixels: more than 128
     ((2, 8, 16, 4), 4, (4, 4), 2, 1),
-    ((1, 9, 6, 1), 3, (7, 7), 1, 3),
+    ((1, 9, 6, 5), 3, (7, 7), 1, 3),
     ((1, 9, 8, 3), 4, (2, 3), (2, 1), (0, 2)),
+    ((1, 24, 22, 4), 4, (3, 3), 1, 1),  # 132 tiles of 2 x 2
     ((2, 5, 4, 2), 2, (2, 2), 1, (3, 2)),  # more padding than filter: rows of zeros
     ((1, 7, 7, 2), 2, (1, 2), 3, 0),  # pixels that no output reads
 ]
@@ -77,3 +83,102 @@ TAKEN = [(*rung, case) for rung in RUNGS for case in CASES if takes(*rung, case)
 @pytest.mark.parametrize(("op", "rung", "case"), TAKEN, ids=str)
 def test_rung_is_the_reference(op, rung, case, where):
     assert_close(by(op, rung, where, case), exact(op, case), 64)
+
+
+@pytest.mark.parametrize("where", WHERE)
+@pytest.mark.parametrize("rung", [k3_columns, k5_winograd])
+def test_a_few_images_at_a_time_are_all_of_them(rung, where, monkeypatch):
+    case = ((5, 4, 3, 2), 3, (3, 3), 1, 1)
+    name = rung.__name__.rpartition(".")[2]
+    for images in (1, 2):
+        largest = 4 * 12 * 36 if rung is k3_columns else 4 * 16 * 4 * 8  # bytes of an image
+        monkeypatch.setattr(rung, "BYTES", images * largest)
+        assert_close(by("conv2d", name, where, case), exact("conv2d", case), 64)
+
+
+@pytest.mark.parametrize("where", WHERE)
+@pytest.mark.parametrize("least", [1, 7, 8, 20])
+def test_parts_of_a_sum_are_the_sum_and_give_the_same_bits(least, where, monkeypatch):
+    monkeypatch.setattr(k2_split, "LEAST", least)
+    op, case = "conv2d_weight_grad", ((2, 5, 7, 3), 5, (3, 3), 1, 1)
+    gw = by(op, "k2_split", where, case)
+    assert_close(gw, exact(op, case), 64)
+    assert gw.tobytes() == by(op, "k2_split", where, case).tobytes()
+    assert gw.tobytes() == by(op, "k2_split", 0, case).tobytes() or where == "gpu"
+
+
+@pytest.mark.parametrize(("op", "rung"), RUNGS)
+def test_a_nan_stays_among_its_neighbours(op, rung):
+    case = ((3, 5, 6, 3), 4, (3, 3), 1, 1)
+    x, w, g, steps = example(case)
+    with np.errstate(invalid="ignore"):
+        x, g = x.copy(), g.copy()
+        x[1, 2, 2, 0] = g[1, 2, 2, 0] = np.nan
+        if op == "conv2d_weight_grad":
+            y = launch(0, f"{op}/{rung}", [g, x], kernel_size=(3, 3), **steps)
+            assert np.isnan(y[..., 0]).all()
+            assert np.isfinite(y[:, :, 1:, 1:]).all()
+            return
+        settings = steps if op == "conv2d" else {**steps, "size": (5, 6)}
+        y = launch(0, f"{op}/{rung}", [x if op == "conv2d" else g, w], **settings)
+    reach = np.zeros(y.shape, bool)
+    reach[1, 1:4, 1:4] = True
+    if "winograd" in rung:
+        reach[1, :4, :4] = True  # all tiles of 2 x 2 that it reaches
+    assert np.isfinite(y[~reach]).all()
+    assert np.isnan(y[1, 1:4, 1:4]).all()
+
+
+@pytest.mark.parametrize(("op", "rung"), RUNGS)
+def test_views_are_read_as_they_are(op, rung):
+    case = ((2, 6, 6, 4), 4, (3, 3), 1, 1)
+    x, w, g, steps = example(case)
+    odd = np.zeros(1 + x.size, np.float32)[1:].reshape(x.shape)  # no multiple of 16 bytes
+    odd[:] = x
+    x, w, g = odd, np.asfortranarray(w), np.repeat(g, 2, axis=3)[..., ::2]
+    if op == "conv2d":
+        y = launch(0, f"{op}/{rung}", [x, w], **steps)
+    elif op == "conv2d_input_grad":
+        y = launch(0, f"{op}/{rung}", [g, w], size=(6, 6), **steps)
+    else:
+        y = launch(0, f"{op}/{rung}", [g, x], kernel_size=(3, 3), **steps)
+    assert_close(y, exact(op, case), 64)
+    assert y.flags.c_contiguous
+
+
+def test_gradients_come_from_the_rungs_of_the_other_two():
+    case = ((2, 8, 6, 3), 5, (4, 4), 2, 1)
+    x, w, g, steps = example(case)
+    tx, tw = Tensor(x, requires_grad=True), Tensor(w, requires_grad=True)
+    grads = {"conv2d_input_grad": "k2_implicit", "conv2d_weight_grad": "k2_split"}
+    with emulated(2), use_kernels(conv2d="k4_implicit", **grads):
+        conv2d(tx, tw, **steps).backward(g)
+    assert_close(tx.grad.data, exact("conv2d_input_grad", case), 64)
+    assert_close(tw.grad.data, exact("conv2d_weight_grad", case), 64)
+
+
+def refusal(rung, *shapes, dtype=np.float32, **settings):
+    with emulated():
+        module = rung_module(rung)
+        return module.supports(*(np.broadcast_to(dtype(0), s) for s in shapes), **settings)
+
+
+def test_refusals_say_why():
+    x, w, y = (2, 6, 6, 3), (3, 3, 3, 4), (2, 4, 4, 4)
+    assert refusal("conv2d/k1_naive", x, w) is None
+    assert refusal("conv2d/k1_naive", x, (3, 3, 4, 4)) == "the shapes do not fit"
+    assert refusal("conv2d/k1_naive", x, (7, 7, 3, 4)) == "the shapes do not fit"
+    assert refusal("conv2d/k1_naive", x[1:], w) == "the shapes do not fit"
+    assert refusal("conv2d/k1_naive", (0, 6, 6, 3), w) == "an axis is empty"
+    assert refusal("conv2d/k1_naive", (2**15, 2**9, 2**7, 3), w) == "it counts pixels in 32 bits"
+    assert refusal("conv2d/k1_naive", x, w, dtype=np.float64) == "it takes float32, got float64"
+    assert "48 KB" in refusal("conv2d/k2_halo", (1, 40, 40, 1), (20, 20, 1, 1))
+    assert refusal("conv2d/k5_winograd", x, w, stride=2) == "it is for 3x3 filters at stride 1"
+    assert refusal("conv2d/k5_winograd", x, (1, 3, 3, 4)) == "it is for 3x3 filters at stride 1"
+    assert refusal("conv2d_input_grad/k1_naive", y, w, size=(6, 6)) is None
+    assert refusal("conv2d_input_grad/k1_naive", y, w, size=(7, 6)) == "the shapes do not fit"
+    assert refusal("conv2d_input_grad/k1_naive", y[1:], w, size=(6, 6)) == "the shapes do not fit"
+    assert refusal("conv2d_weight_grad/k1_naive", y, x, kernel_size=(3, 3)) is None
+    assert refusal("conv2d_weight_grad/k1_naive", y, x, kernel_size=(2, 3)) is not None
+    assert refusal("conv2d_weight_grad/k1_naive", y, x[1:], kernel_size=(3, 3)) is not None
+    assert "CuPy arrays" in rung_module("conv2d/k1_naive").supports(np.ones(x), np.ones(w))
