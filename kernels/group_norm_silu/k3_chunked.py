@@ -32,37 +32,41 @@ def launch(x, weight, bias, *, num_groups, eps):
 
 def run(kernels, x, weight, bias, num_groups, eps):
     norm = Norm.of(x, weight, bias, num_groups)
-    (N, P, C), affine, G = norm.x.shape, (norm.weight, norm.bias), norm.sizes[2]
-
-    def shares(vector):
-        """grid, block, chunks of an image, pixels of a chunk."""
-        block = norm.block(vector)
-        pixels = PIXELS * block[1]
-        chunks = blocks(P, pixels)
-        return (blocks(C // vector, block[0]) * chunks * N,), block, chunks, pixels
-
-    vector = norm.vector()
-    grid, block, chunks, pixels = shares(vector)
+    (N, P, C), G, vector = norm.x.shape, norm.sizes[2], norm.vector()
+    grid, block, chunks, pixels = _shares(norm, vector)
     y, stats, partial = empty(x.shape, x), empty((2, N, G), x), empty((N, chunks, 2, C), x)
     kernels.launch("chunk_moments", grid, block, norm.x, partial, P, C, chunks, VECTOR=vector)
     merged = (partial, stats, P, C, G, chunks, pixels, eps)
     kernels.launch("merge_moments", (N * G,), MERGERS, *merged, VECTOR=vector)
-    given = (norm.x, *affine, stats, y, N, *norm.sizes, chunks)
+    given = (norm.x, norm.weight, norm.bias, stats, y, N, *norm.sizes, chunks)
     kernels.launch("normalise", grid, block, *given, VECTOR=vector)
+    return y, way_back(kernels, norm, stats, x.shape)
+
+
+def way_back(kernels, norm, stats, shape):
+    """The backward of a norm whose `stats` (2, N, G) are known."""
+    x, affine = norm.x, (norm.weight, norm.bias)
+    (N, _, C), G = x.shape, norm.sizes[2]
 
     def backward(g, needs):
-        g = contiguous(g)
+        g, gx = contiguous(g), empty(shape, x) if needs[0] else None
         vector = norm.vector(g)
-        grid, block, chunks, _ = shares(vector)
-        given, sizes = (g, norm.x, *affine, stats), (N, *norm.sizes, chunks)
+        grid, block, chunks, _ = _shares(norm, vector)
+        given, sizes = (g, x, *affine, stats), (N, *norm.sizes, chunks)
         partial, sums, means = (empty(s, x) for s in ((N, chunks, 2, C), (2, N, C), (2, N, G)))
         kernels.launch("chunk_sums", grid, block, *given, partial, *sizes, VECTOR=vector)
         merged = (partial, norm.weight, sums, means, *norm.sizes[:4], chunks)
         kernels.launch("merge_sums", (N * G,), MERGERS, *merged, VECTOR=vector)
-        gx = None
         if needs[0]:
-            gx = empty(x.shape, x)
             kernels.launch("backward", grid, block, *given, means, gx, *sizes, VECTOR=vector)
         return gx, *norm.of_affine(sums, needs)
 
-    return y, backward
+    return backward
+
+
+def _shares(norm, vector):
+    """grid, block, chunks of an image, pixels of a chunk."""
+    (N, P, C), block = norm.x.shape, norm.block(vector)
+    pixels = PIXELS * block[1]
+    chunks = blocks(P, pixels)
+    return (blocks(C // vector, block[0]) * chunks * N,), block, chunks, pixels

@@ -6,6 +6,7 @@ from close import assert_close
 from cuda_rungs import WHERE, launch, rungs_of
 
 from minigen.kernels.cpu import run
+from minigen.kernels.group_norm_silu import k4_one_read
 from minigen.kernels.layer_norm import k2_one_read
 
 OPS = ("group_norm", "group_norm_silu")
@@ -17,6 +18,8 @@ SHAPES = [  # x, groups
     ((1, 300, 12), 4),  # four channels that are read at once, of two groups
     ((2, 67, 33), 3),  # two tiles of channels, two chunks of pixels, a part of a tile and a chunk
     ((1, 67, 132), 2),  # the same, four channels at once
+    ((1, 2, 1036), 1),  # more fours of channels than a block has threads
+    ((1, 3, 259), 1),  # more channels than that
     ((1, 1030, 31), 31),  # more chunks than a warp has lanes
 ]
 
@@ -111,6 +114,16 @@ def test_group_norm_of_views_gives_what_is_needed(rung, rng):
                 assert_close(a, e, 16)
             else:
                 assert a is None
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_groups_that_shared_memory_has_no_room_for(op, rng, monkeypatch):
+    arrays, g = example((2, 67, 8), rng), rng.standard_normal((2, 67, 8)).astype(np.float32)
+    monkeypatch.setattr(k4_one_read, "room", lambda x: 4 * 67 * 4)  # there, but not back
+    for a, e in zip(both(2, f"{op}/k4_one_read", arrays, g, 2), exact(*arrays, g, 2, "silu" in op)):
+        assert_close(a, e, 16)
+    with pytest.raises(ValueError, match="a group has 2144 bytes, shared memory room for 1072"):
+        run(f"{op}/k4_one_read", *arrays, num_groups=1, eps=1e-5)
 
 
 @pytest.mark.parametrize("op", OPS)
