@@ -31,6 +31,7 @@ from minigen.kernels.signature import kernels_of
 
 ARCHS = ("75", "80", "86", "89", "90", "90a")  # Turing; Ampere twice; Ada; Hopper twice
 INCLUDE = Path(__file__).with_name("include")
+TOOLKIT = Path("/usr/local/cuda")
 INSTALL = 'pip install "minigen[nvrtc]" (or, with a GPU, "minigen[cuda12]" or "minigen[cuda13]")'
 INSTRUCTIONS = {  # what a fast kernel promises -> how it looks in PTX
     "mma": r"\bmma\.sync",
@@ -241,7 +242,7 @@ def _installed() -> Iterator[tuple[Path, list[Path]]]:
     places += [(at / "cu13", at / "cu13") for at in wheels]
     conda, toolkits = Path(sys.prefix), [os.environ.get("CUDA_PATH"), os.environ.get("CUDA_HOME")]
     places += [(conda, conda / "targets" / "x86_64-linux"), (conda / "Library",) * 2]
-    places += [(Path(at),) * 2 for at in (*toolkits, "/usr/local/cuda") if at]
+    places += [(Path(at),) * 2 for at in (*toolkits, TOOLKIT) if at]
     names = ("lib*/libnvrtc.so*", "bin/nvrtc64_*_0.dll", "bin/*/nvrtc64_*_0.dll")
     for binaries, headers in places:
         for library in [file for name in names for file in sorted(binaries.glob(name))][:1]:
