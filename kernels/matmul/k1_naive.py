@@ -6,14 +6,14 @@ threads of a warp differ in the row, so they read a in strides of K and write y 
 pieces of memory where one would do.
 Measured: not yet on a GPU.
 
-Shapes: a (..., M, K), b (K, N) or (..., K, N) -> (..., M, N), float32, every size.
+Shapes: a (..., M, K), b (K, N) or (..., K, N) -> (..., M, N), float32; leading axes broadcast.
 Launch: blocks of 16 x 16 numbers of y; z counts the products.
 Source: CUDA C++ Programming Guide, section 3.2.4, the version without shared memory.
 Teaches: threadIdx, blockIdx, and the bounds check at the edge.
 """
 
-from minigen.kernels.launch import CudaFile, blocks
-from minigen.kernels.matmul.shapes import as_products, supports
+from minigen.kernels.launch import CudaFile
+from minigen.kernels.matmul.shapes import multiply, supports
 
 __all__ = ["launch", "supports"]
 
@@ -21,7 +21,4 @@ kernels = CudaFile(__file__)
 
 
 def launch(a, b):
-    a, b, y, result = as_products(a, b)
-    (B, M, K), N = a.shape, b.shape[2]
-    kernels.launch("matmul", (blocks(M, 16), blocks(N, 16), B), (16, 16), a, b, y, M, N, K)
-    return result, None
+    return multiply(kernels, a, b, tile=(16, 16), block=(16, 16)), None

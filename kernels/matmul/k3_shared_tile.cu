@@ -9,14 +9,14 @@ extern "C" __global__ void matmul(const float* a, const float* b, float* y, int 
   __shared__ float b_tile[TILE][TILE];
   a += (size_t)blockIdx.z * M * K, b += (size_t)blockIdx.z * K * N, y += (size_t)blockIdx.z * M * N;
   int tx = threadIdx.x, ty = threadIdx.y;
-  int row = blockIdx.y * TILE + ty, column = blockIdx.x * TILE + tx;
+  int row = blockIdx.x * TILE + ty, column = blockIdx.y * TILE + tx;
   float sum = 0;
   for (int k0 = 0; k0 < K; k0 += TILE) {
-    a_tile[ty][tx] = row < M && k0 + tx < K ? a[row * K + k0 + tx] : 0;
-    b_tile[ty][tx] = column < N && k0 + ty < K ? b[(k0 + ty) * N + column] : 0;
+    a_tile[ty][tx] = row < M && k0 + tx < K ? a[(size_t)row * K + k0 + tx] : 0;
+    b_tile[ty][tx] = column < N && k0 + ty < K ? b[(size_t)(k0 + ty) * N + column] : 0;
     __syncthreads();
     for (int k = 0; k < TILE; k++) sum += a_tile[ty][k] * b_tile[k][tx];
     __syncthreads();
   }
-  if (row < M && column < N) y[row * N + column] = sum;
+  if (row < M && column < N) y[(size_t)row * N + column] = sum;
 }
