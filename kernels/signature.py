@@ -44,10 +44,12 @@ NUMBERS = {
     "unsigned": np.uint32,
     "long long": np.int64,
     "unsigned long long": np.uint64,
+    "size_t": np.uint64,
     "bool": np.bool_,
 }
+_BOUNDS = r"(?:__launch_bounds__\s*\([^)]*\)\s*)?"
 _KERNEL = re.compile(
-    r"""extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?(\w+)\s*\(([^)]*)\)"""
+    rf"""extern\s+"C"\s+__global__\s+{_BOUNDS}void\s+{_BOUNDS}(\w+)\s*\(([^)]*)\)"""
 )
 
 
@@ -87,6 +89,8 @@ def check(
 
 def _fit(kernel: str, p: Parameter, a: Any, pointer_of: Any) -> Any:
     what = f"{kernel}: {p.type} {p.name}"
+    if p.type.removesuffix("*") not in (POINTERS if p.type.endswith("*") else NUMBERS):
+        raise TypeError(f"{what}: a parameter of this type cannot be passed")
     if p.type.endswith("*"):
         dtype, multiple = POINTERS[p.type[:-1]]
         if a is None:
@@ -99,12 +103,16 @@ def _fit(kernel: str, p: Parameter, a: Any, pointer_of: Any) -> Any:
             raise TypeError(f"{what}: the array is a view with gaps; copy it first")
         if pointer_of(a) % multiple:
             raise TypeError(f"{what}: its address is no multiple of {multiple} bytes")
+        if not p.is_read_only and not getattr(a.flags, "writeable", True):
+            raise TypeError(f"{what}: the array may not be written to")
         return a
     if hasattr(a, "shape") and a.shape:
         raise TypeError(f"{what}: expected a number, got an array of the shape {a.shape}")
     number = NUMBERS[p.type]
+    if not isinstance(a, int | float | np.generic) and not hasattr(a, "shape"):
+        raise TypeError(f"{what}: expected a number, got {a!r}")
     if np.issubdtype(number, np.integer):
-        if a != int(a) or not np.iinfo(number).min <= a <= np.iinfo(number).max:
+        if a != a // 1 or not np.iinfo(number).min <= a <= np.iinfo(number).max:
             raise TypeError(f"{what}: {a!r} does not fit")
         a = int(a)
     return number(a)

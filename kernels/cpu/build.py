@@ -37,7 +37,7 @@ class NoCompilerError(RuntimeError):
 
 
 class CompileError(ValueError):
-    """g++ does not understand the kernel."""
+    """The compiler does not understand the kernel."""
 
 
 def build(source: Path, defines: Mapping[str, object], sanitize: str | None) -> Path:
@@ -48,7 +48,8 @@ def build(source: Path, defines: Mapping[str, object], sanitize: str | None) -> 
     if sanitize not in SANITIZE:
         raise ValueError(f'sanitize is {sanitize!r}, expected "thread", "address" or None')
     compiler = find_compiler()
-    words = [*OPTIONS, *(f"-D{k}={v}" for k, v in sorted(defines.items())), *SANITIZE[sanitize]]
+    named = [f"-D{k}={v}" for k, v in sorted(defines.items())]
+    words = [*OPTIONS, *_poison(compiler[1]), *named, *SANITIZE[sanitize]]
     text = source.read_text("utf-8")
     names = list(kernels_of(text))
     if not names:
@@ -76,6 +77,12 @@ def find_compiler() -> tuple[str, str]:
         raise NoCompilerError(f"{name} is missing: install it, on Debian with `apt install g++`")
     version = subprocess.run([name, "--version"], capture_output=True, text=True, check=True)
     return name, version.stdout.splitlines()[0]
+
+
+def _poison(version: str) -> tuple[str, ...]:
+    """Variables that nothing was written to are large numbers, from g++ 12 on."""
+    major = re.search(r" (\d+)\.\d+\.\d+", version)
+    return ("-ftrivial-auto-var-init=pattern",) if major and int(major[1]) >= 12 else ()
 
 
 def _included(*folders: Path) -> list[str]:

@@ -16,7 +16,7 @@
 #define __host__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
-#define __align__(n) alignas(n)
+#define __align__(n) __attribute__((aligned(n)))
 #define __constant__ static
 #define __shared__ static __attribute__((section("cushared")))
 #define MG_DYNAMIC_SHARED(T, name) T* name = (T*)mg::dynamic
@@ -51,8 +51,9 @@ QUIET inline T from_lane(unsigned mask, T value, unsigned source, const char* fi
   memcpy(&t.slot, &value, sizeof value);
   wait_for_warp(mask, file, line);
   unsigned other = current / 32 * 32 + source;
-  if (!(mask >> source & 1)) fail("reads from a lane that its mask does not name", t);
-  if (other < count) memcpy(&value, &threads[other].slot, sizeof value);
+  if (!(mask >> source & 1)) stop("reads from a lane that its mask does not name", file, line);
+  if (other >= count) stop("reads from a lane that the block does not have", file, line);
+  memcpy(&value, &threads[other].slot, sizeof value);
   wait_for_warp(mask, file, line);
   return value;
 }
@@ -91,8 +92,13 @@ inline int __any_sync(unsigned mask, int predicate, MG_WHERE) {
   return __ballot_sync(mask, predicate, file, line) != 0;
 }
 inline int __all_sync(unsigned mask, int predicate, MG_WHERE) {
-  return __ballot_sync(mask, predicate, file, line) == mask;
+  unsigned lanes = mg::count - mg::current / 32 * 32;  // of the last warp there may be fewer than 32
+  unsigned there = lanes < 32 ? (1u << lanes) - 1 : ~0u;
+  return __ballot_sync(mask, predicate, file, line) == (mask & there);
 }
+
+#undef assert
+#define assert(ok) ((ok) ? (void)0 : mg::stop("assert(" #ok ") fails", __FILE__, __LINE__))
 
 // --------------------------------------------------------------------------------------- atomics
 

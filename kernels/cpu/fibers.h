@@ -76,6 +76,7 @@ struct Fiber {
       int how = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
       stack = (char*)mmap(nullptr, STACK, PROT_READ | PROT_WRITE, how, -1, 0);
       if (stack == MAP_FAILED) { perror("a stack for a CUDA thread"); exit(70); }
+      mprotect(stack, 4096, PROT_NONE);  // a stack that is too small is an error, not a riddle
       size = STACK;
 #if defined(__SANITIZE_THREAD__)
       tsan = __tsan_create_fiber(0);

@@ -2,9 +2,9 @@
 // and writes its arrays back there.
 //
 // JOB, in native byte order: kernel's name \n; 6 sizes (uint32), seed (uint32), shared bytes and number
-// of arguments (uint64); then for each argument 1 for an array or 0 for a number (uint64), its bytes
-// (uint64), the bytes. Each array gets memory of exactly its size, so that AddressSanitizer sees the
-// first element beyond.
+// of arguments (uint64); then for each argument what it is (uint64), its bytes (uint64), the bytes. What it
+// is: 0 a number, 1 + i an array that is the same memory as argument i, mostly itself. Each array gets
+// memory of exactly its size, so that AddressSanitizer sees the first element beyond.
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -36,16 +36,16 @@ int main(int, char** words) {
   uint64_t shared, count;
   read(sizes, sizeof sizes), read(&seed, 4), read(&shared, 8), read(&count, 8);
   std::vector<void*> memory(count), arguments(count);
-  std::vector<uint64_t> is_array(count), bytes(count);
+  std::vector<uint64_t> kind(count), bytes(count);
   for (size_t i = 0; i < count; i++) {
-    read(&is_array[i], 8), read(&bytes[i], 8);
+    read(&kind[i], 8), read(&bytes[i], 8);
     memory[i] = aligned_alloc(256, (bytes[i] + 255) / 256 * 256);
 #if defined(__SANITIZE_ADDRESS__)
     free(memory[i]);
     memory[i] = malloc(bytes[i] + !bytes[i]);
 #endif
     read(memory[i], bytes[i]);
-    arguments[i] = is_array[i] ? (void*)&memory[i] : memory[i];
+    arguments[i] = kind[i] ? (void*)&memory[kind[i] - 1] : memory[i];
   }
   fclose(job);
   __sanitizer_set_death_callback(say_where);
@@ -55,7 +55,7 @@ int main(int, char** words) {
     FILE* out = fopen(words[1], "wb");
     if (!out) return perror(words[1]), 70;
     for (size_t i = 0; i < count; i++)
-      if (is_array[i]) fwrite(memory[i], 1, bytes[i], out);
+      if (kind[i]) fwrite(*(void**)arguments[i], 1, bytes[i], out);
     return fclose(out) ? 70 : 0;
   }
   return fprintf(stderr, "no kernel %s\n", name.c_str()), 70;

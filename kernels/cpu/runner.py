@@ -12,7 +12,10 @@ import os
 import re
 import struct
 import subprocess
+import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -30,25 +33,37 @@ class EmulationError(RuntimeError):
     """A kernel did what a GPU would not forgive: kernel, block, thread, line."""
 
 
+class Launch(NamedTuple):
+    """One that has run."""
+
+    kernel: str
+    sizes: tuple[int, ...]  # of the grid, x y z, and of a block
+    shared: int  # bytes of dynamic shared memory
+    seconds: float
+
+
 class Emulation(NamedTuple):
     seed: int
     sanitize: str | None
+    launches: list[Launch]
 
 
 _emulation: ContextVar[Emulation | None] = ContextVar("emulation", default=None)
 
 
 @contextmanager
-def emulated(seed: int = 0, sanitize: str | None = None) -> Iterator[None]:
-    """Inside the block, CUDA kernels take NumPy arrays and run on the CPU.
+def emulated(seed: int = 0, sanitize: str | None = None) -> Iterator[list[Launch]]:
+    """Inside the block, CUDA kernels take NumPy arrays and run on the CPU; gives a list of launches.
 
     seed      the order of blocks and threads: 0 as they are numbered, 1 threads in reverse, others
               shuffled anew at every barrier
     sanitize  "thread", "address" or None
     """
-    token = _emulation.set(Emulation(seed, sanitize))
+    if not (isinstance(seed, int) and 0 <= seed < 2**32):
+        raise ValueError(f"seed is {seed!r}, expected a whole number from 0 to {2**32 - 1}")
+    token = _emulation.set(how := Emulation(seed, sanitize, []))
     try:
-        yield
+        yield how.launches
     finally:
         _emulation.reset(token)
 
@@ -101,7 +116,7 @@ def launch(
 
     Raises: EmulationError; CompileError; NoCompilerError; TypeError for arguments that do not fit.
     """
-    how = _emulation.get() or Emulation(0, None)
+    how = _emulation.get() or Emulation(0, None, [])
     parameters = kernels_of(source.read_text("utf-8"))
     if kernel not in parameters:
         raise ValueError(f"{source.name}: has no kernel {kernel!r}, it has {list(parameters)}")
@@ -109,8 +124,10 @@ def launch(
     built = build(source, defines or {}, how.sanitize)
     sizes = (*grid, 1, 1)[:3] + (*block, 1, 1)[:3]
     check_sizes(kernel, sizes, shared)
+    begin = time.perf_counter()
     start = _in_this_process if how.sanitize is None else _as_a_program
     start(built, kernel, sizes, shared, parameters[kernel], fitting, how)
+    how.launches.append(Launch(kernel, sizes, shared, time.perf_counter() - begin))
 
 
 def check_sizes(kernel: str, sizes: Sequence[int], shared: int) -> None:
@@ -151,6 +168,13 @@ class _Guarded:
         return None
 
 
+_one_at_a_time = threading.Lock()  # threadIdx and so on are variables of the library
+
+
+def _place(a: np.ndarray) -> tuple[int, int]:
+    return a.ctypes.data, a.nbytes
+
+
 @cache
 def _library(built: Path) -> ctypes.CDLL:
     library = ctypes.CDLL(str(built))
@@ -168,7 +192,9 @@ def _in_this_process(
     how: Emulation,
 ) -> None:
     library = _library(built)
-    copies = [_Guarded(a) if isinstance(a, np.ndarray) else None for a in arguments]
+    arrays = {_place(a): a for a in arguments if isinstance(a, np.ndarray)}
+    guarded = {place: _Guarded(a) for place, a in arrays.items()}  # once, if it comes twice
+    copies = [guarded[_place(a)] if isinstance(a, np.ndarray) else None for a in arguments]
     places = [
         np.ctypeslib.as_ctypes_type(a.dtype)(a)
         if isinstance(a, np.generic)
@@ -176,11 +202,13 @@ def _in_this_process(
         for a, copy in zip(arguments, copies)
     ]
     pointers = (ctypes.c_void_p * len(places))(*(ctypes.addressof(p) for p in places))
-    failed = library[f"mg_launch_{kernel}"](
-        (ctypes.c_uint * 6)(*sizes), ctypes.c_size_t(shared), ctypes.c_uint(how.seed), pointers
-    )
+    with _one_at_a_time:
+        failed = library[f"mg_launch_{kernel}"](
+            (ctypes.c_uint * 6)(*sizes), ctypes.c_size_t(shared), ctypes.c_uint(how.seed), pointers
+        )
+        error = library.mg_error().decode()
     if failed:
-        raise EmulationError(library.mg_error().decode())
+        raise EmulationError(error) if failed == 1 else KeyboardInterrupt
     for p, a, copy in zip(parameters, arguments, copies):
         if copy is None:
             continue
@@ -210,20 +238,15 @@ def _as_a_program(
         with job.open("wb") as file:
             file.write(kernel.encode() + b"\n")
             file.write(struct.pack("=7I2Q", *sizes, how.seed, shared, len(arguments)))
-            for a in arguments:
+            seen: dict[tuple[int, int], int] = {}
+            for i, a in enumerate(arguments):
                 plain = np.zeros((), np.uint64) if a is None else np.asarray(a)
-                is_array = isinstance(a, np.ndarray)
-                file.write(struct.pack("=2Q", is_array, plain.nbytes) + plain.tobytes())
-        options = {"ASAN_OPTIONS": "detect_leaks=0", "TSAN_OPTIONS": "halt_on_error=1"}
-        done = subprocess.run(
-            [str(built), str(job)],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            env={**os.environ, **options},
-        )
+                kind = 0 if not isinstance(a, np.ndarray) else 1 + seen.setdefault(_place(a), i)
+                file.write(struct.pack("=2Q", kind, plain.nbytes) + plain.tobytes())
+        done = _run_program([str(built), str(job)])
         if done.returncode:
             raise EmulationError(_finding(done.stderr, kernel, str(how.sanitize)))
+        sys.stdout.write(done.stdout)  # what the kernel printed
         data = job.read_bytes()
     place = 0
     for p, a in zip(parameters, arguments):
@@ -233,8 +256,23 @@ def _as_a_program(
             place += a.nbytes
 
 
+def _run_program(command: list[str]) -> subprocess.CompletedProcess[str]:
+    options = {
+        "ASAN_OPTIONS": "detect_leaks=0",
+        "TSAN_OPTIONS": "halt_on_error=1:atexit_sleep_ms=0",
+        "UBSAN_OPTIONS": "print_stacktrace=0",
+    }
+    how: dict[str, Any] = {"capture_output": True, "text": True, "errors": "replace"}
+    done = subprocess.run(command, env={**os.environ, **options}, **how)
+    if (
+        "unexpected memory mapping" in done.stderr
+    ):  # ThreadSanitizer and a new kernel's random places
+        done = subprocess.run(["setarch", "-R", *command], env={**os.environ, **options}, **how)
+    return done
+
+
 def _finding(report: str, kernel: str, sanitize: str) -> str:
-    """One line from a sanitizer's report: where in the grid, what, and in which line."""
+    """One line from a sanitizer's report: where in the grid, in which line, what."""
     if found := re.search(r"^MG_ERROR (.*)$", report, re.M):
         return found[1]
     where = re.search(r"^MG_WHERE (.*)$", report, re.M)
@@ -244,5 +282,5 @@ def _finding(report: str, kernel: str, sanitize: str) -> str:
     lines = list(dict.fromkeys(lines))[:2]  # of a race, both sides
     said = undefined[2] if undefined else what[1].strip() if what else report.strip()[-300:]
     said = said.partition(" on address")[0]
-    parts = [where[1] if where else kernel, ", ".join(lines), f"{sanitize} sanitizer: {said}"]
-    return ": ".join(part for part in parts if part)
+    place = ", ".join([where[1] if where else kernel, *([" and ".join(lines)] if lines else [])])
+    return f"{place}: {said} ({sanitize} sanitizer)"

@@ -10,8 +10,12 @@
 //
 // What stops a launch, with block, thread, file and line: a barrier that not all threads reach, or
 // that they reach in different lines; a barrier after some threads have returned; a warp operation
-// whose mask names lanes that have returned, or not the caller.
+// whose mask names lanes that have returned, or not the caller; an address where no memory is; Ctrl-C.
 #pragma once
+#include <pthread.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include <cstring>
 #include <utility>
 #include <vector>
@@ -58,6 +62,8 @@ namespace mg {
 
 enum State { READY, AT_BARRIER, AT_WARP, DONE };
 
+struct Copy { uint64_t *to, words[2]; unsigned group; };  // cp.async: mg_ptx.h
+
 struct Thread {
   Fiber fiber;
   State state = READY;
@@ -68,10 +74,12 @@ struct Thread {
   unsigned barriers = 0, warp_barriers = 0;
   uint64_t slot = 0;  // what it shows to the other lanes of its warp
   const void* fragment[2] = {};
+  std::vector<Copy> copies;  // under way
+  unsigned copy_groups = 0;  // committed so far
 };
 
 struct Order {  // what ThreadSanitizer is told: what came before a barrier is seen after it
-  char barrier[2], warp[32][2], launch;
+  char start, barrier[2], warp[32][2], end;
 };
 
 static std::vector<Thread> threads;
@@ -99,17 +107,26 @@ QUIET inline void fail(const char* what, const Thread& t) {
   if (t.line) snprintf(where, sizeof where, ", %s line %d", file, t.line);
   snprintf(error, sizeof error, "%s: block (%u, %u, %u), thread (%u, %u, %u)%s: %s", kernel_name,
            block_index.x, block_index.y, block_index.z, t.index.x, t.index.y, t.index.z, where, what);
+  MG_RELEASE(&order.end);  // the text is read by whoever asked for the launch
 }
 
 QUIET inline void to_scheduler(bool for_good = false) {
   switch_fiber(threads[current].fiber, scheduler, for_good);
 }
 
+// Ends the kernel: `what` is wrong in this line.
+QUIET inline void stop(const char* what, const char* file, int line) {
+  Thread& t = threads[current];
+  t.file = file, t.line = line;
+  fail(what, t);
+  to_scheduler();
+}
+
 QUIET static void entry() {
   arrived(scheduler);
-  MG_ACQUIRE(&order.launch);
+  MG_ACQUIRE(&order.start);
   body(body_arguments);
-  MG_RELEASE(&order.launch);
+  MG_RELEASE(&order.end);
   threads[current].state = DONE;
   alive--;
   to_scheduler(true);
@@ -166,6 +183,8 @@ QUIET inline void release_warp(unsigned first) {
     if (!(asked.mask >> i & 1)) continue;
     if (t.state == DONE) return fail("its mask names a lane that has returned", asked);
     if (t.state != AT_WARP || t.mask != asked.mask) return;
+    if (t.line != asked.line || strcmp(t.file, asked.file))
+      return fail("the lanes of a warp wait for each other in different lines", asked);
   }
   for (unsigned i = 0; i < lanes; i++)
     if (asked.mask >> i & 1) threads[first + i].state = READY;
@@ -195,11 +214,12 @@ QUIET inline void run_block(dim3 block, unsigned seed) {
   for (unsigned i = 0; i < count; i++) {
     Thread& t = threads[i];
     t.state = READY, t.line = 0, t.file = "", t.barriers = t.warp_barriers = 0;
+    t.copies.clear(), t.copy_groups = 0;
     t.index = dim3(i % block.x, i / block.x % block.y, i / block.x / block.y);
     t.fiber.prepare(entry);
     turn[i] = seed == 1 ? count - 1 - i : i;
   }
-  MG_RELEASE(&order.launch);
+  MG_RELEASE(&order.start);
   while (alive && !error[0]) {
     if (seed > 1) shuffle(turn, count);
     bool ran = false;
@@ -215,7 +235,7 @@ QUIET inline void run_block(dim3 block, unsigned seed) {
     release_block();
     if (!ran) stuck();
   }
-  MG_ACQUIRE(&order.launch);
+  MG_ACQUIRE(&order.end);
 }
 
 QUIET inline void run_grid(dim3 grid, dim3 block, size_t shared, unsigned seed) {
@@ -237,6 +257,53 @@ QUIET inline void run_grid(dim3 grid, dim3 block, size_t shared, unsigned seed) 
   }
 }
 
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // which have handlers of their own
+// While a kernel runs, a signal that would end the whole program ends the kernel only.
+static pthread_t launcher;
+static bool interrupted;
+
+static void on_signal(int number) {
+  char here;
+  if (!pthread_equal(pthread_self(), launcher)) {
+    if (number == SIGINT) pthread_kill(launcher, number);
+    else signal(number, SIG_DFL);  // not the kernel's fault
+    return;
+  }
+  Thread& t = threads[current];
+  bool in_kernel = &here >= t.fiber.stack && &here < t.fiber.stack + STACK;
+  if (number == SIGINT) interrupted = true;
+  else if (!in_kernel) return (void)signal(number, SIG_DFL);
+  t.line = 0;
+  fail(number == SIGINT  ? "interrupted"
+       : number == SIGFPE ? "divides by zero"
+                          : "reads or writes where no memory is; sanitize=\"address\" says in which line", t);
+  if (in_kernel) to_scheduler();
+}
+
+struct Signals {
+  static const int n = 4;
+  const int numbers[n] = {SIGSEGV, SIGBUS, SIGFPE, SIGINT};
+  struct sigaction before[n];
+  Signals() {
+    launcher = pthread_self(), interrupted = false;
+    struct sigaction ours = {};
+    ours.sa_handler = on_signal, ours.sa_flags = SA_NODEFER;  // on_signal may never return
+    for (int i = 0; i < n; i++) {
+      sigaction(numbers[i], nullptr, &before[i]);
+      bool main_thread = syscall(SYS_gettid) == getpid();
+      if (numbers[i] != SIGINT || (main_thread && before[i].sa_handler != SIG_IGN))
+        sigaction(numbers[i], &ours, nullptr);
+    }
+  }
+  ~Signals() {
+    for (int i = 0; i < n; i++) sigaction(numbers[i], &before[i], nullptr);
+  }
+};
+#else
+static const bool interrupted = false;
+struct Signals { Signals() {} };
+#endif
+
 // A kernel called with its arguments, each behind a pointer, as cuLaunchKernel has them.
 template <class... A, size_t... I>
 void call(void (*kernel)(A...), void** a, std::index_sequence<I...>) {
@@ -250,15 +317,17 @@ int launch(const char* name, void (*kernel)(A...), const unsigned* sizes, size_t
   body = [](void* p) { (*(decltype(run)*)p)(); };
   body_arguments = &run;
   kernel_name = name;
+  Signals signals;
   run_grid(dim3(sizes[0], sizes[1], sizes[2]), dim3(sizes[3], sizes[4], sizes[5]), shared, seed);
-  return error[0] != 0;
+  return interrupted ? 2 : error[0] != 0;
 }
 
 }  // namespace mg
 
-// What the runner calls: sizes are those of the grid and of a block. 0, or 1 with an error to read.
+// What the runner calls: sizes are those of the grid and of a block. 0; 1 with an error to read; 2 after
+// Ctrl-C.
 #define MG_KERNEL(name)                                                                             \
   extern "C" int mg_launch_##name(const unsigned* sizes, size_t shared, unsigned seed, void** a) {   \
-    return mg::launch(#name, name, sizes, shared, seed, a);                                          \
+    return mg::launch(#name, ::name, sizes, shared, seed, a);                                        \
   }
 extern "C" const char* mg_error() { return mg::error; }

@@ -106,10 +106,14 @@ QUIET inline void mma16(float* d, const unsigned* a, const unsigned* b, const ch
   };
   mma(d, a, b, 16, of, to, file, line);
 }
+// As tf32: the last 13 bits of a float, which mg_tf32 makes zeros, are not looked at.
+QUIET inline float first_bits(const void* fragment, int reg) {
+  return from_bits(((const unsigned*)fragment)[reg] & ~0x1fffu);
+}
 QUIET inline void ldmatrix(unsigned* r, const void* p, bool transposed, const char* file, int line) {
   Thread* warp = &threads[current / 32 * 32];
   threads[current].fragment[0] = p;
-  if ((uintptr_t)p % 16) fail("ldmatrix needs an address that is a multiple of 16", threads[current]);
+  if ((uintptr_t)p % 16) stop("ldmatrix needs an address that is a multiple of 16", file, line);
   wait_for_warp(~0u, file, line);
   unsigned g = lane() / 4, t = lane() % 4;
   for (int m = 0; m < 4; m++)
@@ -120,18 +124,18 @@ QUIET inline void ldmatrix(unsigned* r, const void* p, bool transposed, const ch
     }
   wait_for_warp(~0u, file, line);
 }
-// A copy really happens at the wait for it, so a missing wait shows as NaN.
-struct Copy { void* shared; const void* global; unsigned group; bool ok; };
-struct Copies { std::vector<Copy> waiting; unsigned group = 0; };
-QUIET inline Copies& copies() {
-  static std::vector<Copies> of_thread(1024);
-  return of_thread[current];
-}
 }  // namespace mg
 
-inline void mg_ldmatrix_x4(unsigned* r, const void* p, MG_WHERE) { mg::ldmatrix(r, p, false, file, line); }
+// The row that a lane names is read here once more, where sanitizers see it.
+inline void mg_look_at_row(const void* p) {
+  volatile uint64_t seen = ((const volatile uint64_t*)p)[0];
+  seen = ((const volatile uint64_t*)p)[1];
+}
+inline void mg_ldmatrix_x4(unsigned* r, const void* p, MG_WHERE) {
+  mg_look_at_row(p), mg::ldmatrix(r, p, false, file, line);
+}
 inline void mg_ldmatrix_x4_trans(unsigned* r, const void* p, MG_WHERE) {
-  mg::ldmatrix(r, p, true, file, line);
+  mg_look_at_row(p), mg::ldmatrix(r, p, true, file, line);
 }
 inline void mg_mma_f16(float* d, const unsigned* a, const unsigned* b, MG_WHERE) {
   mg::mma16<half>(d, a, b, file, line);
@@ -139,33 +143,41 @@ inline void mg_mma_f16(float* d, const unsigned* a, const unsigned* b, MG_WHERE)
 inline void mg_mma_bf16(float* d, const unsigned* a, const unsigned* b, MG_WHERE) {
   mg::mma16<__nv_bfloat16>(d, a, b, file, line);
 }
-inline unsigned mg_tf32(float x) { return (mg::bits(x) + 0x1000) & ~0x1fffu; }  // a tie away from 0
+inline unsigned mg_tf32(float x) {  // a tie away from 0
+  return x == x ? (mg::bits(x) + 0x1000) & ~0x1fffu : 0x7fffffffu;
+}
 inline void mg_mma_tf32(float* d, const unsigned* a, const unsigned* b, MG_WHERE) {
   auto of = [](mg::Thread* w, int row, int k) {
-    return mg::number<float>(w[row % 8 * 4 + k % 4].fragment[0], row / 8 + k / 4 * 2, 0);
+    return mg::first_bits(w[row % 8 * 4 + k % 4].fragment[0], row / 8 + k / 4 * 2);
   };
   auto to = [](mg::Thread* w, int k, int column) {
-    return mg::number<float>(w[column * 4 + k % 4].fragment[1], k / 4, 0);
+    return mg::first_bits(w[column * 4 + k % 4].fragment[1], k / 4);
   };
   mg::mma(d, a, b, 8, of, to, file, line);
 }
-inline void mg_copy16_or_zero(void* shared, const void* global, bool ok) {
-  mg::Copies& c = mg::copies();
+// A copy may happen at any time between its start and the wait for it. Here its place is filled with
+// NaN at the start and with the numbers at the wait: who looks in between sees it.
+inline void mg_copy16_or_zero(void* shared, const void* global, bool ok, MG_WHERE) {
+  mg::Thread& t = mg::threads[mg::current];
   if ((uintptr_t)shared % 16 || (ok && (uintptr_t)global % 16))
-    mg::fail("cp.async needs addresses that are multiples of 16", mg::threads[mg::current]);
-  c.waiting.push_back({shared, global, c.group, ok});
+    mg::stop("cp.async needs addresses that are multiples of 16", file, line);
+  mg::Copy copy = {(uint64_t*)shared, {}, t.copy_groups};
+  for (int i = 0; i < 2; i++) {  // not by memcpy, into which ThreadSanitizer does not look
+    if (ok) copy.words[i] = ((const uint64_t*)global)[i];
+    copy.to[i] = ~uint64_t(0);
+  }
+  t.copies.push_back(copy);
 }
-inline void mg_copy16(void* shared, const void* global) { mg_copy16_or_zero(shared, global, true); }
-inline void mg_commit() { mg::copies().group++; }
+inline void mg_copy16(void* shared, const void* global, MG_WHERE) {
+  mg_copy16_or_zero(shared, global, true, file, line);
+}
+inline void mg_commit() { mg::threads[mg::current].copy_groups++; }
 template <int N>
 void mg_wait() {
-  mg::Copies& c = mg::copies();
+  mg::Thread& t = mg::threads[mg::current];
   size_t done = 0;
-  for (; done < c.waiting.size() && c.waiting[done].group + N < c.group; done++) {
-    mg::Copy& copy = c.waiting[done];
-    if (copy.ok) memcpy(copy.shared, copy.global, 16);
-    else memset(copy.shared, 0, 16);
-  }
-  c.waiting.erase(c.waiting.begin(), c.waiting.begin() + done);
+  for (; done < t.copies.size() && t.copies[done].group + N < t.copy_groups; done++)
+    for (int i = 0; i < 2; i++) t.copies[done].to[i] = t.copies[done].words[i];
+  t.copies.erase(t.copies.begin(), t.copies.begin() + done);
 }
 #endif
