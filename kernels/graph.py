@@ -1,0 +1,117 @@
+"""CUDA graphs: hundreds of launches, recorded once, then started as one.
+
+    step = Recorded(predict)
+    y = step(x, t, tokens=tokens)      the first time: runs predict to warm up, records it, replays
+    y = step(x, t, tokens=tokens)      copies x and t to where the recording reads them, replays
+
+Where a kernel takes less time than its launch from Python, as in small U-Nets, that is most of the
+time. A recording knows addresses and numbers, not names: it reads the same arrays every time, and a
+number that Python computed stays what it was. So x and t are arrays that are copied in; `tokens` is
+read where it lies.
+
+What can be recorded is what the GPU does by itself: our kernels and CuPy's elementwise operations.
+cuBLAS, copies to and from the host, and a look at a number on the GPU cannot.
+"""
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from minigen.kernels.build import GPUError
+from minigen.kernels.gpu import plain_errors, require
+
+Array = Any  # a cupy.ndarray
+WARM_UP = 2  # runs before the recording: they compile kernels and bring memory into the pool
+
+
+class GraphError(GPUError):
+    """A function does what cannot be recorded."""
+
+
+class Recording:
+    """One run of `work`, kept as a graph.
+
+    output   what it returned, an array; each replay writes it anew
+
+    Its memory is a pool of its own, so that nobody else gets what the graph will write to. All that
+    it reads lives as long as it does, by `work`.
+
+    Raises: GraphError.
+    """
+
+    def __init__(self, work: Callable[[], Array]):
+        cupy = require()
+        self.work, self.pool = work, cupy.cuda.MemoryPool()
+        cupy.cuda.get_current_stream().synchronize()  # what `work` reads is there
+        stream = cupy.cuda.Stream(non_blocking=True)
+        with cupy.cuda.using_allocator(self.pool.malloc), stream:
+            with plain_errors("warming up a recording"):
+                for _ in range(WARM_UP):
+                    work()
+                stream.synchronize()
+            gc.collect()  # nothing is to be freed by chance while the stream is recorded
+            stream.begin_capture()
+            try:
+                with _no_copies_from_the_host(cupy):
+                    self.output = work()
+            except Exception as error:
+                with suppress(Exception):  # the recording is void, and the stream must end it
+                    stream.end_capture()
+                raise GraphError(
+                    f"a function cannot be recorded: {type(error).__name__}: {error}"
+                ) from error
+            self.graph = stream.end_capture()
+        self.graph.upload()
+
+    def replay(self) -> Array:
+        """Run it once more in the current stream: `output`, which the next replay overwrites."""
+        self.graph.launch()
+        return self.output
+
+
+@contextmanager
+def _no_copies_from_the_host(cupy: Any) -> Iterator[None]:
+    """Inside the block a NumPy array cannot become a CuPy array.
+
+    Such a copy goes through pinned memory, which is given to others afterwards: a replay would read
+    what they wrote there.
+    """
+
+    def refuse(size: int) -> None:
+        raise GraphError(f"{size} bytes are copied from the host, which a replay could not repeat")
+
+    cupy.cuda.set_pinned_memory_allocator(refuse)
+    try:
+        yield
+    finally:
+        cupy.cuda.set_pinned_memory_allocator(cupy.get_default_pinned_memory_pool().malloc)
+
+
+class Recorded:
+    """A function of CuPy arrays that is recorded at its first call with such shapes.
+
+    function(*moving, **fixed) -> array
+    moving   arrays that are copied to where the recording reads
+    fixed    arrays, or other values, that are read where they are: the same objects every time
+    """
+
+    def __init__(self, function: Callable[..., Array]):
+        self.function = function
+        self.recordings: dict[Any, tuple[tuple[Array, ...], Recording, Any]] = {}
+
+    def __call__(self, *moving: Array, **fixed: Any) -> Array:
+        """Raises: GraphError where the function does what cannot be recorded."""
+        cupy = require()
+        key = (
+            tuple((a.shape, a.dtype) for a in moving),
+            tuple((name, id(value)) for name, value in fixed.items()),
+        )
+        if key not in self.recordings:
+            inputs = tuple(cupy.array(a) for a in moving)  # copies of its own
+            recording = Recording(lambda: self.function(*inputs, **fixed))
+            self.recordings[key] = inputs, recording, fixed  # `fixed` keeps the ids true
+        inputs, recording, _ = self.recordings[key]
+        for mine, a in zip(inputs, moving):
+            mine[...] = a
+        return recording.replay().copy()
