@@ -32,15 +32,22 @@ def launch(x, weight, bias, *, num_groups, eps):
 
 def run(kernels, x, weight, bias, num_groups, eps):
     norm = Norm.of(x, weight, bias, num_groups)
+    y, stats, vector = empty(x.shape, x), moments(kernels, norm, eps), norm.vector()
+    grid, block, chunks, _ = _shares(norm, vector)
+    given = (norm.x, norm.weight, norm.bias, stats, y, len(norm.x), *norm.sizes, chunks)
+    kernels.launch("normalise", grid, block, *given, VECTOR=vector)
+    return y, way_back(kernels, norm, stats, x.shape)
+
+
+def moments(kernels, norm, eps):
+    """(2, N, G): mean and 1 / sqrt(var + eps) of each group of each image."""
     (N, P, C), G, vector = norm.x.shape, norm.sizes[2], norm.vector()
     grid, block, chunks, pixels = _shares(norm, vector)
-    y, stats, partial = empty(x.shape, x), empty((2, N, G), x), empty((N, chunks, 2, C), x)
+    stats, partial = empty((2, N, G), norm.x), empty((N, chunks, 2, C), norm.x)
     kernels.launch("chunk_moments", grid, block, norm.x, partial, P, C, chunks, VECTOR=vector)
     merged = (partial, stats, P, C, G, chunks, pixels, eps)
     kernels.launch("merge_moments", (N * G,), MERGERS, *merged, VECTOR=vector)
-    given = (norm.x, norm.weight, norm.bias, stats, y, N, *norm.sizes, chunks)
-    kernels.launch("normalise", grid, block, *given, VECTOR=vector)
-    return y, way_back(kernels, norm, stats, x.shape)
+    return stats
 
 
 def way_back(kernels, norm, stats, shape):
