@@ -1,13 +1,16 @@
 """conv2d. On the CPU cpu_columns takes every filter, Winograd's are for 3x3 at stride 1."""
 
 RUNGS = ["cpu_columns", "cpu_winograd2", "cpu_winograd4"]
+# In the order of a prediction, not yet measured on a GPU.
 CUDA_RUNGS = [
     "numba_naive",
     "k1_naive",
     "k2_halo",
     "k3_columns",
     "k4_implicit",
-]  # in the order of a prediction: not yet measured on a GPU
+    "k5_winograd",
+    "k6_implicit_mma",
+]
 
 
 def order(x, w, *, stride=1, padding=0):

@@ -1,7 +1,8 @@
 """conv2d_input_grad: on the CPU the rungs of conv2d, seen from one of its gradients."""
 
 RUNGS = ["cpu_columns", "cpu_winograd2", "cpu_winograd4"]
-CUDA_RUNGS = ["k1_naive", "k2_implicit"]  # in the order of a prediction: not yet measured on a GPU
+# In the order of a prediction, not yet measured on a GPU.
+CUDA_RUNGS = ["k1_naive", "k2_implicit", "k3_implicit_mma"]
 
 
 def order(g, w, *, size, stride=1, padding=0):

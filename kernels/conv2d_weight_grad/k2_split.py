@@ -40,6 +40,11 @@ def launch(g, x, *, kernel_size, stride=1, padding=0):
     Z, length = split(s.pixels, rows * columns)
     parts, gw = empty((Z, K, s.O), g), empty((s.KH, s.KW, s.C, s.O), g)
     kernels.launch("multiply_part", (rows, columns, Z), (128,), g, x, parts, length, *s)
-    fours = gw.size // 4
-    kernels.launch("add_parts", (blocks(fours, 256),), (256,), parts, gw, Z, fours)
+    add(parts, gw)
     return contiguous(gw[:, :, :C, :O]), None
+
+
+def add(parts, gw):
+    """gw = the sum of the parts, (Z, ...)."""
+    fours = gw.size // 4
+    kernels.launch("add_parts", (blocks(fours, 256),), (256,), parts, gw, len(parts), fours)

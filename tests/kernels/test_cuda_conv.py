@@ -8,10 +8,11 @@ from close import assert_close
 from cuda_rungs import WHERE, launch, rungs_of
 
 from minigen import Tensor, use_kernels
-from minigen.kernels.conv2d import k3_columns, k5_winograd
+from minigen.kernels.conv2d import k3_columns, k5_winograd, k6_implicit_mma
 from minigen.kernels.conv2d_weight_grad import k2_split
 from minigen.kernels.cpu import emulated
 from minigen.kernels.cpu.runner import rung_module
+from minigen.kernels.precision import use_precision
 from minigen.ops.conv import conv2d, conv2d_input_grad, conv2d_weight_grad
 
 # x (N, H, W, C), O, kernel, stride, padding
@@ -43,13 +44,21 @@ def example(case):
     return x, w, rng.standard_normal(conv2d.forward(x, w, **steps).shape, np.float32), steps
 
 
+@cache
+def coarse_example(case):
+    """The same with numbers that every precision has, so that only the sums are rounded."""
+    x, w, g, steps = example(case)
+    x, w, g = (np.round(4 * a.clip(-3, 3)) / 4 for a in (x, w, g))  # 5 bits
+    return x, w, g, steps
+
+
 def takes(op, rung, case):
     """Winograd's rungs are for 3x3 at stride 1."""
     return "winograd" not in rung or (case[2], case[3]) == ((3, 3), 1)
 
 
 @cache
-def exact(op, case):
+def exact(op, case, example=example):
     """In float64, rounded once."""
     x, w, g, steps = example(case)
     x, w, g = (a.astype(np.float64) for a in (x, w, g))
@@ -62,7 +71,7 @@ def exact(op, case):
     return np.ascontiguousarray(y, np.float32)
 
 
-def by(op, rung, where, case):
+def by(op, rung, where, case, example=example):
     """What the rung makes of the case."""
     x, w, g, steps = example(case)
     if op == "conv2d":
@@ -73,7 +82,8 @@ def by(op, rung, where, case):
 
 
 OPS = ("conv2d", "conv2d_input_grad", "conv2d_weight_grad")
-RUNGS = [(op, rung) for op in OPS for rung in rungs_of(op)]
+RUNGS = [(op, rung) for op in OPS for rung in rungs_of(op) if "mma" not in rung]
+MMA = [(op, rung) for op in OPS for rung in rungs_of(op) if "mma" in rung]
 
 
 TAKEN = [(*rung, case) for rung in RUNGS for case in CASES if takes(*rung, case)]
@@ -83,6 +93,48 @@ TAKEN = [(*rung, case) for rung in RUNGS for case in CASES if takes(*rung, case)
 @pytest.mark.parametrize(("op", "rung", "case"), TAKEN, ids=str)
 def test_rung_is_the_reference(op, rung, case, where):
     assert_close(by(op, rung, where, case), exact(op, case), 64)
+
+
+def by_tensor_cores(op, rung, where, case, kind):
+    with use_precision(kind):
+        return by(op, rung, where, case, coarse_example)
+
+
+@pytest.mark.parametrize("where", WHERE)
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize(("op", "rung"), MMA)
+def test_tensor_cores_are_the_reference_for_numbers_of_few_bits(op, rung, case, where):
+    y = by_tensor_cores(op, rung, where, case, "bf16")
+    assert_close(y, exact(op, case, coarse_example), 64)
+
+
+LARGE = ((1, 12, 11, 20), 68, (3, 3), 1, 1)  # more than one tile of 128 pixels and of 64 outputs
+
+
+@pytest.mark.parametrize("where", WHERE)
+@pytest.mark.parametrize("kind", ["fp16", "tf32"])
+@pytest.mark.parametrize(("op", "rung"), MMA)
+def test_tensor_cores_in_their_other_precisions_and_large_tiles(op, rung, kind, where, monkeypatch):
+    if (op, kind) == ("conv2d_weight_grad", "tf32"):
+        return
+    monkeypatch.setattr(k6_implicit_mma, "FULL", 1)
+    y = by_tensor_cores(op, rung, where, LARGE, kind)
+    assert_close(y, exact(op, LARGE, coarse_example), 64)
+
+
+@pytest.mark.parametrize(("kind", "bits"), [("bf16", 8), ("fp16", 11)])
+@pytest.mark.parametrize(("op", "rung"), MMA)
+def test_tensor_cores_round_the_factors_and_not_the_sums(op, rung, kind, bits):
+    case = ((2, 8, 6, 17), 20, (3, 3), 1, 1)
+    with use_precision(kind):
+        y = by(op, rung, 0, case)
+    x, w, g, _ = example(case)
+    factors = {"conv2d": (x, w), "conv2d_input_grad": (g, w), "conv2d_weight_grad": (g, x)}[op]
+    terms = {"conv2d": 9 * 17, "conv2d_input_grad": 9 * 20, "conv2d_weight_grad": 2 * 48}[op]
+    # each product is off by 2^-bits at most twice; their errors add up like a random walk
+    size = np.prod([np.sqrt(np.square(a).mean()) for a in factors])
+    error = np.abs(y - exact(op, case)).max()
+    assert 0 < error < 6 * size * np.sqrt(terms) * 2.0**-bits
 
 
 @pytest.mark.parametrize("where", WHERE)
@@ -97,14 +149,16 @@ def test_a_few_images_at_a_time_are_all_of_them(rung, where, monkeypatch):
 
 
 @pytest.mark.parametrize("where", WHERE)
-@pytest.mark.parametrize("least", [1, 7, 8, 20])
-def test_parts_of_a_sum_are_the_sum_and_give_the_same_bits(least, where, monkeypatch):
+@pytest.mark.parametrize("least", [1, 7, 8, 33])
+@pytest.mark.parametrize("rung", ["k2_split", "k3_split_mma"])
+def test_parts_of_a_sum_are_the_sum_and_give_the_same_bits(rung, least, where, monkeypatch):
     monkeypatch.setattr(k2_split, "LEAST", least)
     op, case = "conv2d_weight_grad", ((2, 5, 7, 3), 5, (3, 3), 1, 1)
-    gw = by(op, "k2_split", where, case)
-    assert_close(gw, exact(op, case), 64)
-    assert gw.tobytes() == by(op, "k2_split", where, case).tobytes()
-    assert gw.tobytes() == by(op, "k2_split", 0, case).tobytes() or where == "gpu"
+    with use_precision("fp16"):
+        gw = by(op, rung, where, case, coarse_example)
+        assert gw.tobytes() == by(op, rung, where, case, coarse_example).tobytes()
+        assert gw.tobytes() == by(op, rung, 0, case, coarse_example).tobytes() or where == "gpu"
+    assert_close(gw, exact(op, case, coarse_example), 64)
 
 
 @pytest.mark.parametrize(("op", "rung"), RUNGS)
@@ -181,4 +235,9 @@ def test_refusals_say_why():
     assert refusal("conv2d_weight_grad/k1_naive", y, x, kernel_size=(3, 3)) is None
     assert refusal("conv2d_weight_grad/k1_naive", y, x, kernel_size=(2, 3)) is not None
     assert refusal("conv2d_weight_grad/k1_naive", y, x[1:], kernel_size=(3, 3)) is not None
+    assert "precision is fp32" in refusal("conv2d/k6_implicit_mma", x, w)
+    assert "precision is fp32" in refusal("conv2d_input_grad/k3_implicit_mma", y, w, size=(6, 6))
+    with use_precision("tf32"):
+        assert refusal("conv2d/k6_implicit_mma", x, w) is None
+        assert "tf32" in refusal("conv2d_weight_grad/k3_split_mma", y, x, kernel_size=(3, 3))
     assert "CuPy arrays" in rung_module("conv2d/k1_naive").supports(np.ones(x), np.ones(w))
