@@ -1,3 +1,4 @@
-"""avg_pool2d on the CPU."""
+"""The mean of windows."""
 
 RUNGS = ["cpu_numba"]
+CUDA_RUNGS = ["k1_elementwise"]

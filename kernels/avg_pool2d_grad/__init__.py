@@ -1,3 +1,4 @@
-"""avg_pool2d_grad on the CPU."""
+"""The gradient of the mean of windows."""
 
 RUNGS = ["cpu_numba"]
+CUDA_RUNGS = ["k1_elementwise"]

@@ -1,3 +1,4 @@
-"""max_pool2d on the CPU."""
+"""The largest element of windows."""
 
 RUNGS = ["cpu_numba"]
+CUDA_RUNGS = ["k1_elementwise"]

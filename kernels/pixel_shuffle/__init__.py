@@ -1,3 +1,4 @@
-"""pixel_shuffle on the CPU."""
+"""Channels to pixels."""
 
 RUNGS = ["cpu_numba"]
+CUDA_RUNGS = ["k1_elementwise"]

@@ -1,3 +1,4 @@
-"""space_to_depth on the CPU."""
+"""Pixels to channels."""
 
 RUNGS = ["cpu_numba"]
+CUDA_RUNGS = ["k1_elementwise"]

@@ -1,3 +1,4 @@
-"""upsample_nearest on the CPU."""
+"""Images with repeated pixels."""
 
 RUNGS = ["cpu_numba"]
+CUDA_RUNGS = ["k1_elementwise"]
