@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from fake_cupy import fake_cupy  # noqa: F401, a fixture
+
+from minigen.kernels import gpu
 
 collect_ignore_glob = ["golden/make_*.py"]  # they write golden files, with PyTorch
 
@@ -9,3 +12,12 @@ collect_ignore_glob = ["golden/make_*.py"]  # they write golden files, with PyTo
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def real_cupy():
+    """The module cupy; the test is skipped where it cannot run, and says why."""
+    try:
+        return gpu.require()
+    except gpu.GPUError as error:
+        pytest.skip(str(error))

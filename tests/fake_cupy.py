@@ -203,8 +203,8 @@ def _operator(name):
 
 
 METHODS = (
-    "all any argmax argmin argsort astype clip copy cumsum dot fill flatten max mean min prod ravel "
-    "repeat reshape round squeeze std sum swapaxes take transpose var view"
+    "all any argmax argmin argsort astype clip copy cumsum dot fill flatten max mean min prod "
+    "ravel repeat reshape round squeeze std sum swapaxes take transpose var view"
 )
 OPERATORS = "add sub mul truediv floordiv mod pow matmul and or xor"
 for name in METHODS.split():

@@ -238,15 +238,6 @@ def test_a_kernel_that_is_not_in_the_file_is_named(cupy, file):
 # ---------------------------------------------------------------------------------------- on a GPU
 
 
-@pytest.fixture
-def real_cupy():
-    module = pytest.importorskip("cupy")
-    try:
-        return gpu.require()
-    except GPUError as error:
-        pytest.skip(f"{module.__name__}: {error}")
-
-
 SQUARES = """
 #include "mg.cuh"
 extern "C" __global__ void squares(const float* a, float* y, const float* plus, int n) {
