@@ -48,7 +48,8 @@ def as_views(a, b):
     M, K, N = a.shape[-2], *b.shape[-2:]
     if b.ndim == 2:  # the rows of all matrices of a are multiplied by the same b
         y = empty((*a.shape[:-1], N), a)
-        return a.reshape(1, -1, K), b[None], y.reshape(1, -1, N), y
+        a = a if a.ndim == 2 else a.reshape(-1, K)
+        return a[None], b[None], y.reshape(1, -1, N), y
     lead, xp = _leading(a, b), module_of(a)
     y, B = empty((*lead, M, N), a), math.prod(lead)
     a = xp.broadcast_to(a, (*lead, M, K)).reshape(B, M, K)

@@ -172,3 +172,14 @@ def test_tensor_cores_wait_for_permission():
         assert module_of("k6_mma").supports(a, a) == reason
         with use_precision("bf16"):
             assert module_of("k6_mma").supports(a, a) is None
+
+
+def test_tensor_cores_of_bf16_came_with_ampere(monkeypatch):
+    a_cupy_array = object()
+    with use_precision("bf16"):
+        for capability, reason in [
+            ((7, 5), "it needs a GPU of compute capability 8.0 or more"),
+            ((8, 0), None),
+        ]:
+            monkeypatch.setattr(module_of("k6_mma").gpu, "capability", lambda c=capability: c)
+            assert module_of("k6_mma").may_round(a_cupy_array) == reason
