@@ -25,7 +25,7 @@ static __device__ inline float gelu_slope(float x) {
   return s + x * s * (1 - s) * (A + 3 * B * x * x);
 }
 
-extern "C" __global__ void forward(const float* x, float* y, long long n) {
+extern "C" __global__ void forward(const float* __restrict__ x, float* y, long long n) {
   long long thread = (long long)blockIdx.x * blockDim.x + threadIdx.x;
   long long threads = (long long)gridDim.x * blockDim.x;
   for (long long i = thread; i < n / VECTOR; i += threads) {
@@ -37,7 +37,8 @@ extern "C" __global__ void forward(const float* x, float* y, long long n) {
   if (rest < n) y[rest] = gelu(x[rest]);
 }
 
-extern "C" __global__ void backward(const float* g, const float* x, float* gx, long long n) {
+extern "C" __global__ void backward(const float* __restrict__ g, const float* __restrict__ x,
+                                    float* gx, long long n) {
   long long thread = (long long)blockIdx.x * blockDim.x + threadIdx.x;
   long long threads = (long long)gridDim.x * blockDim.x;
   for (long long i = thread; i < n / VECTOR; i += threads) {

@@ -5,9 +5,9 @@
 // together by  squares = sum(squares_i + count_i * (mean_i - mean)^2), which never cancels.
 #include "norm.cuh"
 
-extern "C" __global__ void forward(const float* x, const float* weight, const float* bias, float* y,
-                                   float* stats, int P, int C, int groups, int weight_step,
-                                   int bias_step, float eps) {
+extern "C" __global__ void forward(const float* __restrict__ x, const float* weight,
+                                   const float* bias, float* y, float* stats, int P, int C,
+                                   int groups, int weight_step, int bias_step, float eps) {
   __shared__ float means[MOST_THREADS * VECTOR], squares[MOST_THREADS * VECTOR];  // (rows, tile)
   MG_DYNAMIC_SHARED(float, of_channels);                                          // (2, C)
   int N = gridDim.x, n = blockIdx.x, width = C / groups, tile = blockDim.x * VECTOR;
@@ -67,9 +67,10 @@ extern "C" __global__ void forward(const float* x, const float* weight, const fl
   }
 }
 
-extern "C" __global__ void backward(const float* g, const float* x, const float* weight,
-                                    const float* bias, const float* stats, float* sums, float* gx,
-                                    int P, int C, int groups, int weight_step, int bias_step) {
+extern "C" __global__ void backward(const float* __restrict__ g, const float* __restrict__ x,
+                                    const float* weight, const float* bias, const float* stats,
+                                    float* sums, float* gx, int P, int C, int groups,
+                                    int weight_step, int bias_step) {
   MG_DYNAMIC_SHARED(float, of_groups);  // (2, groups): the means of h and of h * z
   int N = gridDim.x, n = blockIdx.x, width = C / groups, tile = blockDim.x * VECTOR;
   int rows = blockDim.y, thread = threadIdx.y * blockDim.x + threadIdx.x;

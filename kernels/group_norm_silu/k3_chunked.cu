@@ -5,7 +5,7 @@
 // partial (N, chunks, 2, C): means and squares about them, or sums of gu and of gu * z.
 #include "norm.cuh"
 
-#define PIXELS 4  // of a thread; they stay in its registers
+#define PIXELS 4  // of a thread; they stay in its registers, and are all on their way at once
 
 // Where a block works: grid.x counts tiles of channels, then chunks, then images.
 struct Place { int n, chunk, first, c; };  // first pixel, first channel of this thread
@@ -21,32 +21,32 @@ extern "C" __global__ void chunk_moments(const float* x, float* partial, int P, 
   Place at = place(C, chunks);
   x += (size_t)at.n * P * C + at.c;
   partial += ((size_t)at.n * chunks + at.chunk) * 2 * C + at.c;
+  int end = at.c < C ? P : 0;  // beyond the last channel there are no pixels
   Pack a[PIXELS], mean = {}, squares = {};
 #pragma unroll
   for (int i = 0; i < PIXELS; i++) {
     int p = at.first + i * blockDim.y;
-    if (p >= P || at.c >= C) break;
-    a[i] = load(x + p * C);
-    for (int v = 0; v < VECTOR; v++) mean.v[v] += a[i].v[v];
+    a[i] = p < end ? load(x + p * C) : Pack{};
   }
+#pragma unroll
+  for (int i = 0; i < PIXELS; i++)
+    for (int v = 0; v < VECTOR; v++) mean.v[v] += a[i].v[v];
   mean = sum_rows(mean);
   int pixels = min(P - (at.first - int(threadIdx.y)), int(PIXELS * blockDim.y));
   for (int v = 0; v < VECTOR; v++) mean.v[v] /= pixels;
 #pragma unroll
-  for (int i = 0; i < PIXELS; i++) {
-    if (at.first + i * blockDim.y >= P || at.c >= C) break;
+  for (int i = 0; i < PIXELS; i++)
     for (int v = 0; v < VECTOR; v++) {
-      float d = a[i].v[v] - mean.v[v];
+      float d = int(at.first + i * blockDim.y) < end ? a[i].v[v] - mean.v[v] : 0;
       squares.v[v] += d * d;
     }
-  }
   squares = sum_rows(squares);
   if (threadIdx.y == 0 && at.c < C) store(partial, mean), store(partial + C, squares);
 }
 
 // A block for each group of each image: squares = sum(squares_i + count_i * (mean_i - mean)^2).
-extern "C" __global__ void merge_moments(const float* partial, float* stats, int P, int C, int groups,
-                                         int chunks, int most_pixels, float eps) {
+extern "C" __global__ void merge_moments(const float* partial, float* stats, int P, int C,
+                                         int groups, int chunks, int most_pixels, float eps) {
   int width = C / groups, count = chunks * width;
   partial += (size_t)(blockIdx.x / groups) * chunks * 2 * C + blockIdx.x % groups * width;
   float sum = 0, squares = 0;
@@ -72,14 +72,19 @@ extern "C" __global__ void normalise(const float* x, const float* weight, const 
   size_t first = (size_t)at.n * P * C + at.c;
   Channels of = channels(stats, N, groups, at.n, at.c, C / groups,
                          weight + (size_t)at.n * weight_step, bias + (size_t)at.n * bias_step);
+  Pack a[PIXELS];
+#pragma unroll
+  for (int i = 0; i < PIXELS; i++) {
+    int p = at.first + i * blockDim.y;
+    if (p < P) a[i] = load(x + first + p * C);
+  }
 #pragma unroll
   for (int i = 0; i < PIXELS; i++) {
     int p = at.first + i * blockDim.y;
     if (p >= P) return;
-    Pack a = load(x + first + p * C);
     for (int v = 0; v < VECTOR; v++)
-      a.v[v] = activation(normed(of, v, a.v[v]) * of.weight[v] + of.bias[v]);
-    store(y + first + p * C, a);
+      a[i].v[v] = activation(normed(of, v, a[i].v[v]) * of.weight[v] + of.bias[v]);
+    store(y + first + p * C, a[i]);
   }
 }
 
@@ -90,17 +95,20 @@ extern "C" __global__ void chunk_sums(const float* g, const float* x, const floa
   Place at = place(C, chunks);
   size_t first = (size_t)at.n * P * C + at.c;
   partial += ((size_t)at.n * chunks + at.chunk) * 2 * C + at.c;
-  Pack of_gu = {}, of_guz = {};
+  Pack a[PIXELS], b[PIXELS], of_gu = {}, of_guz = {};
   if (at.c < C) {
     Channels of = channels(stats, N, groups, at.n, at.c, C / groups,
                            weight + (size_t)at.n * weight_step, bias + (size_t)at.n * bias_step);
 #pragma unroll
     for (int i = 0; i < PIXELS; i++) {
       int p = at.first + i * blockDim.y;
-      if (p >= P) break;
-      Pack a = load(x + first + p * C), b = load(g + first + p * C);
+      if (p < P) a[i] = load(x + first + p * C), b[i] = load(g + first + p * C);
+    }
+#pragma unroll
+    for (int i = 0; i < PIXELS; i++) {
+      if (int(at.first + i * blockDim.y) >= P) break;
       for (int v = 0; v < VECTOR; v++) {
-        float z = normed(of, v, a.v[v]), gu = b.v[v] * slope(of, v, z);
+        float z = normed(of, v, a[i].v[v]), gu = b[i].v[v] * slope(of, v, z);
         of_gu.v[v] += gu, of_guz.v[v] += gu * z;
       }
     }
@@ -145,7 +153,7 @@ extern "C" __global__ void backward(const float* g, const float* x, const float*
   size_t first = (size_t)at.n * P * C + at.c;
   Channels of = channels(stats, N, groups, at.n, at.c, width, weight + (size_t)at.n * weight_step,
                          bias + (size_t)at.n * bias_step);
-  Pack mean_h, mean_hz;
+  Pack a[PIXELS], b[PIXELS], mean_h, mean_hz;
   for (int v = 0; v < VECTOR; v++) {
     size_t group = (size_t)at.n * groups + (at.c + v) / width;
     mean_h.v[v] = means[group], mean_hz.v[v] = means[(size_t)N * groups + group];
@@ -153,12 +161,16 @@ extern "C" __global__ void backward(const float* g, const float* x, const float*
 #pragma unroll
   for (int i = 0; i < PIXELS; i++) {
     int p = at.first + i * blockDim.y;
+    if (p < P) a[i] = load(x + first + p * C), b[i] = load(g + first + p * C);
+  }
+#pragma unroll
+  for (int i = 0; i < PIXELS; i++) {
+    int p = at.first + i * blockDim.y;
     if (p >= P) return;
-    Pack a = load(x + first + p * C), b = load(g + first + p * C);
     for (int v = 0; v < VECTOR; v++) {
-      float z = normed(of, v, a.v[v]), h = b.v[v] * slope(of, v, z) * of.weight[v];
-      b.v[v] = of.rstd[v] * (h - mean_h.v[v] - z * mean_hz.v[v]);
+      float z = normed(of, v, a[i].v[v]), h = b[i].v[v] * slope(of, v, z) * of.weight[v];
+      b[i].v[v] = of.rstd[v] * (h - mean_h.v[v] - z * mean_hz.v[v]);
     }
-    store(gx + first + p * C, b);
+    store(gx + first + p * C, b[i]);
   }
 }

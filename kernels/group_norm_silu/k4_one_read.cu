@@ -7,9 +7,9 @@
 
 #define THREADS MOST_THREADS
 
-extern "C" __global__ void forward(const float* x, const float* weight, const float* bias, float* y,
-                                   float* stats, int P, int C, int groups, int weight_step,
-                                   int bias_step, float eps) {
+extern "C" __global__ void forward(const float* __restrict__ x, const float* weight,
+                                   const float* bias, float* y, float* stats, int P, int C,
+                                   int groups, int weight_step, int bias_step, float eps) {
   MG_DYNAMIC_SHARED(float, kept);  // (P, width): x
   int width = C / groups, n = blockIdx.x / groups, c0 = blockIdx.x % groups * width;
   int columns = min(width / VECTOR, THREADS), rows = THREADS / columns;
@@ -19,6 +19,7 @@ extern "C" __global__ void forward(const float* x, const float* weight, const fl
 
   float sum = 0, squares = 0;
   for (int c = column; c < width; c += tile)
+#pragma unroll 4
     for (int p = row; p < P; p += rows) {
       Pack a = load(x + first + p * C + c);
       store(kept + p * width + c, a);
@@ -47,9 +48,10 @@ extern "C" __global__ void forward(const float* x, const float* weight, const fl
   }
 }
 
-extern "C" __global__ void backward(const float* g, const float* x, const float* weight,
-                                    const float* bias, const float* stats, float* sums, float* gx,
-                                    int P, int C, int groups, int weight_step, int bias_step) {
+extern "C" __global__ void backward(const float* __restrict__ g, const float* __restrict__ x,
+                                    const float* weight, const float* bias, const float* stats,
+                                    float* sums, float* gx, int P, int C, int groups,
+                                    int weight_step, int bias_step) {
   __shared__ float of_gu[THREADS * VECTOR], of_guz[THREADS * VECTOR];  // (rows, tile)
   MG_DYNAMIC_SHARED(float, kept);                                      // (2, P, width): h and z
   int N = gridDim.x / groups, width = C / groups, n = blockIdx.x / groups;
@@ -66,6 +68,7 @@ extern "C" __global__ void backward(const float* g, const float* x, const float*
   for (int c1 = 0; c1 < width; c1 += tile) {
     int c = c1 + column;
     Pack gu = {}, guz = {};
+#pragma unroll 2
     for (int p = row; p < P && c < width; p += rows) {
       Pack a = load(x + first + p * C + c), b = load(g + first + p * C + c);
       for (int v = 0; v < VECTOR; v++) {

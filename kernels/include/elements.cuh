@@ -10,6 +10,7 @@
 // is a multiple of their size.
 struct __align__(4 * VECTOR) Pack { float v[VECTOR]; };
 
+// What is only read is __restrict__ in loops that also write: its loads need not wait for the stores.
 static __device__ inline Pack load(const float* p) { return *(const Pack*)p; }
 static __device__ inline void store(float* p, const Pack& a) { *(Pack*)p = a; }
 

@@ -9,8 +9,9 @@
 #define PACKS 1
 #endif
 
-extern "C" __global__ void forward(const float* x, const float* weight, const float* bias, float* y,
-                                   float* stats, int R, int C, float eps) {
+extern "C" __global__ void forward(const float* __restrict__ x, const float* weight,
+                                   const float* bias, float* y, float* stats, int R, int C,
+                                   float eps) {
   int r = blockIdx.x * blockDim.y + threadIdx.y, lane = threadIdx.x;
   if (r >= R) return;  // the whole warp
   x += (size_t)r * C, y += (size_t)r * C;
@@ -41,8 +42,9 @@ extern "C" __global__ void forward(const float* x, const float* weight, const fl
   if (lane == 0) stats[r] = mean, stats[(size_t)R + r] = rstd;
 }
 
-extern "C" __global__ void backward(const float* g, const float* x, const float* weight,
-                                    const float* stats, float* gx, float* partial, int R, int C) {
+extern "C" __global__ void backward(const float* __restrict__ g, const float* __restrict__ x,
+                                    const float* weight, const float* stats, float* gx,
+                                    float* partial, int R, int C) {
   int lane = threadIdx.x;
   Pack of_gz[PACKS] = {}, of_g[PACKS] = {};
   for (int r = blockIdx.x * blockDim.y + threadIdx.y; r < R; r += gridDim.x * blockDim.y) {

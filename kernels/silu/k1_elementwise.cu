@@ -2,7 +2,7 @@
 // many packs further as there are threads, until none is left.
 #include "elements.cuh"
 
-extern "C" __global__ void forward(const float* x, float* y, long long n) {
+extern "C" __global__ void forward(const float* __restrict__ x, float* y, long long n) {
   long long thread = (long long)blockIdx.x * blockDim.x + threadIdx.x;
   long long threads = (long long)gridDim.x * blockDim.x;
   for (long long i = thread; i < n / VECTOR; i += threads) {
@@ -14,7 +14,8 @@ extern "C" __global__ void forward(const float* x, float* y, long long n) {
   if (rest < n) y[rest] = silu(x[rest]);
 }
 
-extern "C" __global__ void backward(const float* g, const float* x, float* gx, long long n) {
+extern "C" __global__ void backward(const float* __restrict__ g, const float* __restrict__ x,
+                                    float* gx, long long n) {
   long long thread = (long long)blockIdx.x * blockDim.x + threadIdx.x;
   long long threads = (long long)gridDim.x * blockDim.x;
   for (long long i = thread; i < n / VECTOR; i += threads) {
