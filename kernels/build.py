@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 
 from minigen.kernels import tuning
 from minigen.kernels.cpu.build import CompileError
+from minigen.kernels.errors import GPUError, NoNvrtcError
 from minigen.kernels.signature import kernels_of
 
 ARCHS = ("75", "80", "86", "89", "90", "90a")  # Turing; Ampere twice; Ada; Hopper twice
@@ -41,14 +42,6 @@ INSTRUCTIONS = {  # what a fast kernel promises -> how it looks in PTX
     "load of 16 bytes": r"\bld\.global(?:\.\w+)*\.v4\.\w?32",
     "shuffle": r"\bshfl\.sync",
 }
-
-
-class GPUError(RuntimeError):
-    """What kernels on a GPU need is missing, or failed; the message says what to do."""
-
-
-class NoNvrtcError(GPUError):
-    """NVRTC, or its headers, are not installed."""
 
 
 class Report(NamedTuple):

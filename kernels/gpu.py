@@ -15,16 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from minigen.kernels.build import GPUError, build
+from minigen.kernels.build import build
+from minigen.kernels.errors import GPUError, GPUMemoryError
 from minigen.kernels.signature import Parameter, check, kernels_of
 
 INSTALL = 'pip install "minigen[cuda12]" or "minigen[cuda13]"; nvidia-smi says which CUDA'
 STATIC = 48 << 10  # bytes of shared memory that a kernel has without asking for more
 MOST = (2**31 - 1, 65535, 65535, 1024, 1024, 64)  # of a grid's and a block's x, y, z
-
-
-class GPUMemoryError(GPUError, MemoryError):
-    """The GPU has too little memory left."""
 
 
 def launch(

@@ -18,15 +18,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from minigen.kernels.build import GPUError
+from minigen.kernels.errors import GraphError
 from minigen.kernels.gpu import plain_errors, require
 
 Array = Any  # a cupy.ndarray
 WARM_UP = 2  # runs before the recording: they compile kernels and bring memory into the pool
-
-
-class GraphError(GPUError):
-    """A function does what cannot be recorded."""
 
 
 class Recording:

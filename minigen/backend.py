@@ -27,13 +27,16 @@ import importlib
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar, Token
 from types import MappingProxyType, ModuleType, TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigen.kernels.errors import GPUError as GPUError
+from minigen.kernels.errors import GPUMemoryError as GPUMemoryError
+from minigen.kernels.errors import GraphError
 from minigen.kernels.precision import use_precision as use_precision
 
 Array = Any  # a numpy.ndarray or a cupy.ndarray
@@ -79,22 +82,42 @@ def as_array(x: Any, dtype: Any = None) -> Array:
 def move(x: Array, device: str) -> Array:
     """The array on `device`, "cpu" or "gpu" (alias "cuda"); itself where it is there already.
 
-    Raises: RuntimeError where CuPy or the GPU is missing, with what to install.
+    Raises: GPUError where CuPy or the GPU is missing, with what to install; GPUMemoryError.
     """
     if device not in ("cpu", "gpu", "cuda"):
         raise ValueError(f'move: device is {device!r}, expected "cpu" or "gpu"')
     if device == "cpu":
         return x if array_module(x) is np else x.get()
-    try:
-        import cupy
+    gpu = importlib.import_module("minigen.kernels.gpu")
+    with gpu.plain_errors("move to the GPU"):
+        return gpu.require().asarray(x)
 
-        return cupy.asarray(x)
-    except ImportError as error:
-        raise RuntimeError(
-            'move: CuPy is not installed: pip install "minigen[cuda12]" or "minigen[cuda13]"'
-        ) from error
-    except Exception as error:  # CuPy's CUDARuntimeError has no name where CuPy is missing
-        raise RuntimeError(f"move: no usable GPU: {error}") from error
+
+def plain_gpu_errors(doing: str) -> AbstractContextManager[None]:
+    """Inside the block, or the function that it decorates, CuPy's errors say what to do."""
+    return importlib.import_module("minigen.kernels.gpu").plain_errors(doing)
+
+
+def recorded(function: Callable[..., Array]) -> Callable[..., Array]:
+    """`function(*moving, **fixed)` of CuPy arrays, its launches recorded at the first call and from
+    then on started all at once; see kernels/graph.py.
+
+    Where that cannot be, it runs as it is, and the log says why, once.
+    """
+    at_once = importlib.import_module("minigen.kernels.graph").Recorded(function)
+    refused = False
+
+    def run(*moving: Array, **fixed: Any) -> Array:
+        nonlocal refused
+        if not refused:
+            try:
+                return at_once(*moving, **fixed)
+            except GraphError as error:
+                refused = True
+                _log.warning("no CUDA graph, which would be faster: %s", error)
+        return function(*moving, **fixed)
+
+    return run
 
 
 def wait_for(x: Array) -> None:

@@ -15,6 +15,7 @@ import math
 import os
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -23,7 +24,8 @@ from typing import Any
 import numpy as np
 
 from minigen import weights
-from minigen.backend import auto_unless_chosen
+from minigen.autograd import Tensor
+from minigen.backend import auto_unless_chosen, move, plain_gpu_errors, recorded
 from minigen.data.pixels import enlarge, grid, read_metadata, save_png, to_uint8
 from minigen.data.words import Words, split_words
 from minigen.models.flow_matching import flow_matching
@@ -62,7 +64,11 @@ class Painter:
 
     name     what it was loaded from
     digest   of its weights: two painters of one digest paint the same
+    device   "cpu" or "cuda": where it paints. A seed means the same picture on both, but for a
+             level of brightness here and there (tests/test_paint.py): noise is drawn on the host
     """
+
+    device = "cpu"
 
     def __init__(self, arrays: Mapping[str, np.ndarray], config: Mapping[str, Any], name: str):
         self.words = Words(config["words"])
@@ -86,6 +92,15 @@ class Painter:
             return cls(arrays, note["config"], str(model))
         except (KeyError, TypeError) as error:
             raise ValueError(f"paint: {path} is no text-to-image model: {error}") from error
+
+    def to(self, device: str) -> "Painter":
+        """Paint on "cpu" or "cuda" from here on.
+
+        Raises: GPUError where there is no GPU, with what is missing.
+        """
+        self.network.to(device)
+        self.device = device
+        return self
 
     @auto_unless_chosen()
     def paint(
@@ -111,7 +126,8 @@ class Painter:
         sampling = self.choose(sampler, steps, guidance)
         words = self.encode(prompts)
         chunks = [words[i : i + BATCH] for i in range(0, len(words), BATCH)]
-        pictures = [self._paint(chunk, rng, sampling, callback) for chunk in chunks]
+        with plain_gpu_errors("paint") if self.device != "cpu" else nullcontext():
+            pictures = [self._paint(chunk, rng, sampling, callback) for chunk in chunks]
         size = self.network_config.image_size
         return np.concatenate(pictures or [np.zeros((0, size, size, 3), np.uint8)])
 
@@ -135,8 +151,9 @@ class Painter:
 
     def _paint(self, words: np.ndarray, rng, sampling: Sampling, callback) -> np.ndarray:
         size = self.network_config.image_size
+        on_cpu = self.device == "cpu"
         pictures = flow_matching.sample(
-            in_parts(self.network),
+            in_parts(self.network) if on_cpu else _at_once(self.network),
             len(words),
             rng,
             (size, size, 3),
@@ -146,9 +163,16 @@ class Painter:
             conditions=self.network.read(words),
             null_conditions=self.network.read(np.zeros_like(words)),
             guidance_scale=sampling.guidance,
-            callback=callback and (lambda step, x, x0: callback(step, to_uint8(x0))),
+            device=self.device,
+            callback=callback and (lambda step, x, x0: callback(step, to_uint8(move(x0, "cpu")))),
         )
-        return to_uint8(pictures)
+        return to_uint8(move(pictures, "cpu"))
+
+
+def _at_once(network: TextUNet) -> Callable[..., Tensor]:
+    """The network on a GPU, the hundreds of launches of a step recorded and started as one."""
+    predict = recorded(lambda xt, t, **conditions: network(Tensor(xt), t, **conditions).data)
+    return lambda xt, t, **conditions: Tensor(predict(xt.data, t, **conditions))
 
 
 def check_prompt(prompt: str, words: Words) -> list[str]:
@@ -228,17 +252,18 @@ class Order:
 def run_paint(arguments: Namespace) -> None:
     """The command `minigen paint`: one prompt, a file of prompts, or a picture once more.
 
-    Raises: ValueError and OSError, with a sentence for the user, before anything is written.
+    Raises: ValueError, OSError and GPUError, with a sentence for the user, before anything is
+    written.
     """
     if arguments.again:
         order = Order.read(Path(arguments.again))
         out = Path(arguments.out or _numbered(Path(arguments.again).with_suffix("")))
-        painter = Painter.load(arguments.model or order.model)
+        painter = Painter.load(arguments.model or order.model).to(arguments.device)
         if painter.digest != order.digest:
             raise ValueError(f"paint: {arguments.again} was painted with other weights")
         _save_all(painter, [order], [_check_file(out)])
         return
-    painter = Painter.load(arguments.model or "scenes")
+    painter = Painter.load(arguments.model or "scenes").to(arguments.device)
     prompts = _prompts(arguments)
     painter.encode(prompts)  # what cannot be painted is told before the first picture
     for prompt in dict.fromkeys(prompts):

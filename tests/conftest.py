@@ -5,6 +5,7 @@ import pytest
 from fake_cupy import fake_cupy  # noqa: F401, a fixture
 
 from minigen.kernels import gpu
+from minigen.kernels.errors import GPUError
 
 collect_ignore_glob = ["golden/make_*.py"]  # they write golden files, with PyTorch
 
@@ -19,5 +20,5 @@ def real_cupy():
     """The module cupy; the test is skipped where it cannot run, and says why."""
     try:
         return gpu.require()
-    except gpu.GPUError as error:
+    except GPUError as error:
         pytest.skip(str(error))

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from tiny import CONFIG, save_tiny, tiny_network
 from minigen.backend import use_kernels
 from minigen.cli import main
 from minigen.data.pixels import load_image, read_metadata
+from minigen.kernels import gpu, graph
+from minigen.models.text_to_image.text_unet import TextUNet, TextUNetConfig
 from minigen.paint import BATCH, Painter, check_prompt
 from minigen.recipes import scenes
 from minigen.trace import trace
@@ -286,3 +289,74 @@ def test_unknown_words_among_known_ones_are_a_warning(model, tmp_path, capsys):
     _, code = paint(model, tmp_path, "a rde circle")
     assert code == 0
     assert "'rde' is unknown" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------------------------------- on a GPU
+
+QUICK = {  # on the emulator, where no kernel is fast, those of few threads are
+    "conv2d": "k1_naive",
+    "group_norm_silu": "k1_two_pass",
+    "layer_norm": "k1_two_pass",
+    "linear": "k1_shared_tile",
+    "scaled_dot_product_attention": "k1_three_kernels",
+}
+
+
+def small_painter():
+    """One of 8 x 8 pixels."""
+    sizes = {"image_size": 8, "channels": (8, 8), "attention": (False, True), "heads": 2}
+    sizes |= {"text_width": 8, "text_layers": 1, "text_heads": 2, "layout_size": 2}
+    sizes |= {"layout_channels": 2, "embedding_width": 8, "caption_length": 4}
+    words = ["red", "ring", "above", "blue", "cross"]
+    network = TextUNet(TextUNetConfig(vocabulary=6, **sizes), rng=rng())
+    for weight in network.parameters():
+        weight.data += 0.1 * rng(1).standard_normal(weight.shape).astype(np.float32)
+    sampling = {"sampler": "dpmpp_2m", "sampling_steps": 3, "guidance": 2.0}
+    return Painter(network.state_dict(), {**sizes, **sampling, "words": words}, "small")
+
+
+def test_a_gpu_paints_what_the_cpu_paints(fake_cupy, caplog, monkeypatch):
+    monkeypatch.setattr(graph, "WARM_UP", 1)  # there is nothing to compile
+    frames = [], []
+    pictures = small_painter().paint(
+        ["red ring"], rng=rng(3), callback=lambda step, x: frames[0].append(x)
+    )
+    painter = small_painter().to("cuda")
+    with use_kernels("auto", **QUICK):
+        again = painter.paint(
+            ["red ring"], rng=rng(3), callback=lambda step, x: frames[1].append(x)
+        )
+    assert not caplog.records  # it was recorded, and no op fell back
+    for ours, theirs in zip([*frames[0], pictures], [*frames[1], again], strict=True):
+        assert ours.dtype == theirs.dtype == np.uint8
+        assert np.abs(ours.astype(int) - theirs).max() <= 1
+
+
+def test_a_gpu_that_cannot_record_paints_the_same_and_says_so_once(fake_cupy, caplog):
+    with use_kernels("reference"):
+        pictures = small_painter().paint(["red ring"], rng=rng(3))
+        again = small_painter().to("cuda").paint(["red ring"], rng=rng(3))
+    assert np.abs(pictures.astype(int) - again).max() <= 1
+    (record,) = caplog.records
+    assert "no CUDA graph" in record.getMessage()
+    assert "cuBLAS" in record.getMessage()
+
+
+def test_without_a_gpu_the_command_says_what_is_missing(model, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    gpu.require.cache_clear()
+    out, code = paint(model, tmp_path, "a red ring", "--device", "cuda")
+    assert code == 2
+    assert 'minigen: error: CuPy is not installed: pip install "minigen[' in capsys.readouterr().err
+    assert not out.exists()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("sampler", ["flow_euler", "heun", "dpmpp_2m"])
+def test_the_real_gpu_paints_what_the_cpu_paints(real_cupy, sampler):
+    painter = Painter.load("scenes")
+    pictures = painter.paint([PROMPT] * 2, rng=rng(7), sampler=sampler)
+    again = painter.to("cuda").paint([PROMPT] * 2, rng=rng(7), sampler=sampler)
+    differences = np.abs(pictures.astype(int) - again)
+    assert differences.max() <= 8
+    assert (differences > 1).mean() < 1e-3

@@ -9,6 +9,7 @@ EXAMPLES = """examples:
   minigen paint "a green ring" -n 16 --seed 7 --out rings.png
   minigen paint --prompts prompts.txt --out pictures --scale 1
   minigen paint "a small blue cross" --model runs/scenes-1 --steps 60 --guidance 4 --strip
+  minigen paint "a red ring" -n 16 --device cuda
   minigen paint --again rings.png"""
 
 
@@ -29,6 +30,7 @@ def add_options(parser: argparse.ArgumentParser, words: list[str]) -> None:
         metavar="PIXELS_PER_PIXEL",
         help="enlarge each pixel; 1 is the native 32 x 32 (default: 8)",
     )
+    add("--device", choices=["cpu", "cuda"], default="cpu", help="cuda is a GPU (default: cpu)")
     add("--strip", action="store_true", help="add the film of the denoising")
     add("--out", metavar="FILE|DIR", help="where to put the picture or the pictures")
     add("--again", metavar="FILE.png", help="draw that picture once more, from its metadata")

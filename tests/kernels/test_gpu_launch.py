@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from minigen.kernels import gpu
-from minigen.kernels.build import Built, GPUError
+from minigen.kernels.build import Built
+from minigen.kernels.errors import GPUError, GPUMemoryError
 from minigen.kernels.launch import CudaFile
 
 TEXT = """
@@ -278,7 +279,7 @@ def test_a_launch_goes_into_the_current_stream(real_cupy, tmp_path):
 @pytest.mark.gpu
 def test_too_much_memory_is_said_in_plain_words(real_cupy):
     with (
-        pytest.raises(gpu.GPUMemoryError, match="the GPU's memory is full"),
+        pytest.raises(GPUMemoryError, match="the GPU's memory is full"),
         gpu.plain_errors("test"),
     ):
         real_cupy.empty(1 << 50, "uint8")

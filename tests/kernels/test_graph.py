@@ -5,7 +5,8 @@ import pytest
 
 from minigen import Tensor, use_kernels
 from minigen.autograd import no_grad
-from minigen.kernels.graph import GraphError, Recorded, Recording
+from minigen.kernels.errors import GraphError
+from minigen.kernels.graph import Recorded, Recording
 from minigen.ops import conv2d, group_norm, linear, scaled_dot_product_attention, silu
 
 

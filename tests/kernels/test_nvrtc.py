@@ -11,7 +11,8 @@ import pytest
 
 from minigen.kernels import build as nvrtc
 from minigen.kernels import limits
-from minigen.kernels.build import CompileError, GPUError, NoNvrtcError, build, reports_of
+from minigen.kernels.build import CompileError, build, reports_of
+from minigen.kernels.errors import GPUError, NoNvrtcError
 from minigen.kernels.signature import kernels_of
 
 
