@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 
 from minigen import __version__
-from minigen.backend import KernelError, use_kernels
+from minigen.backend import GPUError, KernelError, use_kernels
 from minigen.cli.options import Parser
 
 COMMANDS = {
@@ -93,7 +93,7 @@ def _exit_code(error: Exception) -> int | None:
 
     if isinstance(error, SaveError | NotFiniteError | MemoryError):
         return 1
-    return 2 if isinstance(error, ValueError | OSError | KernelError) else None
+    return 2 if isinstance(error, ValueError | OSError | KernelError | GPUError) else None
 
 
 def _line(error: Exception) -> str:
@@ -101,7 +101,7 @@ def _line(error: Exception) -> str:
     text = str(error)
     if isinstance(error, OSError) and error.filename and error.strerror:
         text = f"{error.filename}: {error.strerror}"
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) and not isinstance(error, GPUError):
         text = f"out of memory: {text or 'try smaller batches'}"
     return " ".join("; ".join([text, *getattr(error, "__notes__", [])]).split())
 
