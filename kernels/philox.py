@@ -1,11 +1,10 @@
 """Random numbers without a state, the same on the CPU and on a GPU: Philox 4x32-10.
 
     normals(shape, seed, stream)     an array of N(0, 1), by NumPy
-    normals_on(x, seed, stream)      the same on the device of x, by a kernel
     Noise(seed)                      stream after stream, where a sampler expects a Generator
 
 A number is a function of the seed, the stream and its place in the array: include/philox.h says
-which counter gives which element.
+which counter gives which element. denoise_step/normals.py has the same normals on a GPU.
 
 Error: the bits are those of the kernels. NumPy computes the normals from them in float64, the
 kernels in float32: they differ by less than 2e-6 (tests/kernels/test_philox.py).
@@ -16,12 +15,9 @@ import math
 
 import numpy as np
 
-from minigen.kernels.launch import CudaFile, blocks, empty, module_of
-
 MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
 STEPS_OF_KEY = 0x9E3779B9, 0xBB67AE85
 LOW = 0xFFFFFFFF
-kernels = CudaFile(__file__)
 
 
 def philox(counters, keys):
@@ -47,7 +43,7 @@ def key_of(seed):
 
 def random_bits(n, seed, stream=0):
     """What an array of n elements is made of. Shapes: -> (ceil(n / 4), 4), uint32."""
-    block = np.arange(blocks(n, 4), dtype=np.uint64)
+    block = np.arange(-(-n // 4), dtype=np.uint64)
     rest = np.full(len(block), stream), np.zeros(len(block), np.uint64)
     return philox(np.stack([block & LOW, block >> 32, *rest], axis=-1), key_of(seed))
 
@@ -68,16 +64,6 @@ def box_muller(word, angle):
     a = angle.view(np.int32).astype(np.float32).astype(float) * (np.pi / 2**31)
     distance = np.sqrt(-2 * np.log(u.astype(float)))
     return np.stack([distance * np.cos(a), distance * np.sin(a)], axis=-1)
-
-
-def normals_on(x, seed, stream=0):
-    """The same numbers as float32, in an array of the shape and on the device of x."""
-    y = empty(x.shape, x, np.float32)
-    if y.size:
-        key = module_of(x).asarray(key_of(seed))
-        grid = (blocks(y.size, 4 * 128),)
-        kernels.launch("normals", grid, (128,), y, key, stream, y.size)
-    return y
 
 
 class Noise:

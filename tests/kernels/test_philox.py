@@ -1,11 +1,17 @@
 """Philox in NumPy and in CUDA: the published vectors, equal bits, and the laws of a normal."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from cuda_rungs import WHERE
 
 from minigen.kernels import philox
 from minigen.kernels.cpu import emulated
+from minigen.kernels.denoise_step.normals import normals_on
+from minigen.kernels.launch import CudaFile, blocks, empty
+
+KERNELS = CudaFile(Path(__file__).with_name("philox_kernels"))
 
 # Of the distribution of Random123, tests/kat_vectors, philox4x32 with 10 rounds.
 PUBLISHED = [
@@ -36,12 +42,19 @@ def on_device(where, arrays, launch):
         return launch(*arrays)
 
 
-def bits_on(counters, keys, block=32):
-    y = philox.empty(counters.shape, counters)
-    n = len(counters)
-    grid = (philox.blocks(n, block),)
-    philox.kernels.launch("bits", grid, (block,), counters, keys, y, n)
-    return y
+def rows_of(name, width, dtype, block=32):
+    """A launcher of one of philox_kernels.cu, whose result has rows of `width` numbers."""
+
+    def start(*arrays):
+        n = len(arrays[0])
+        y = empty((n, width), arrays[0], dtype)
+        KERNELS.launch(name, (blocks(n, block),), (block,), *arrays, y, n)
+        return y
+
+    return start
+
+
+bits_on = rows_of("bits", 4, np.uint32)
 
 
 def test_numpys_bits_are_the_published_ones():
@@ -61,21 +74,42 @@ def test_the_kernels_bits_are_the_published_ones_and_numpys(where, rng):
 def test_normals_differ_from_numpys_by_rounding_only(n, where):
     seed, stream = (7 << 40) + n, 3
     x = np.zeros(n, np.float32)
-    y = on_device(where, (x,), lambda x: philox.normals_on(x, seed, stream))
+    y = on_device(where, (x,), lambda x: normals_on(x, seed, stream))
     assert np.abs(y - philox.normals((n,), seed, stream)).max() < 2e-6
 
 
-def test_the_ends_of_the_words_give_finite_normals():
+@pytest.mark.parametrize("where", WHERE)
+def test_the_ends_of_the_words_give_finite_normals(where):
     ends = np.array([0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF], np.uint32)
-    assert np.isfinite(philox.box_muller(ends, ends)).all()
-    assert 6.7 < philox.box_muller(ends[:1], ends[:1])[0, 0] < 6.8
+    words, angles = (a.ravel().copy() for a in np.meshgrid(ends, ends))
+    exact = philox.box_muller(words, angles)
+    assert np.isfinite(exact).all()
+    assert 6.7 < np.abs(exact).max() < 6.8
+    found = on_device(where, (words, angles), rows_of("pairs", 2, np.float32))
+    assert np.abs(found - exact).max() < 2e-6
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_each_part_of_a_place_counts(where):
+    place = np.array([[0, 0, 0, 0], [1, 0, 0, 0], [1 << 32, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]])
+    place = np.concatenate([place, [[0, 0, 0, 1], [(5 << 32) + 9, 8, 7, 6]]])
+    block, stream, *seed = place.T
+    words = np.stack([block & philox.LOW, block >> 32, stream, 0 * block], axis=1)
+    seeds = np.stack(seed, axis=1).astype(np.uint32)
+    exact = philox.box_muller(*philox.philox(words, seeds).reshape(-1, 2).T).reshape(-1, 4)
+    arrays = block, stream.astype(np.uint32), seeds
+    found = on_device(where, arrays, rows_of("at", 4, np.float32))
+    assert np.abs(found - exact).max() < 2e-6
+    assert len(np.unique(found[:, 0])) == len(found)
 
 
 @pytest.mark.parametrize("block", [32, 96, 256])
 def test_a_number_is_that_of_its_place_whatever_the_block(block, rng):
     counters, keys = (rng.integers(0, 2**32, (100, k), np.uint32) for k in (4, 2))
     with emulated():
-        assert np.array_equal(bits_on(counters, keys, block), philox.philox(counters, keys))
+        assert np.array_equal(
+            rows_of("bits", 4, np.uint32, block)(counters, keys), philox.philox(counters, keys)
+        )
     whole = philox.normals((1000,), 5)
     assert np.array_equal(philox.normals((10, 3), 5).ravel(), whole[:30])
 
