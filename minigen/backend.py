@@ -34,6 +34,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigen.kernels import precision
 from minigen.kernels.errors import GPUError as GPUError
 from minigen.kernels.errors import GPUMemoryError as GPUMemoryError
 from minigen.kernels.errors import GraphError
@@ -320,9 +321,24 @@ def explain(op: str, *arrays: Any, **params: Any) -> str:
     'conv2d runs as reference (numpy): it is the default.'
     """
     plain = tuple(x.data if hasattr(x, "requires_grad") else as_array(x) for x in arrays)
-    module = array_module(plain[0]).__name__ if plain else "numpy"
+    where = array_module(plain[0]).__name__ if plain else "numpy"
+    if where == "cupy":
+        where += f", {precision.current()}"
     try:
         rung, why, _ = _decide(op, plain, params)
     except KernelError as error:
         return f"{error}."
-    return f"{op} runs as {rung} ({module}): {why}."
+    return f"{op} runs as {rung} ({where}): {why}."
+
+
+def explain_on_gpu(op: str, *arrays: np.ndarray, **params: Any) -> str:
+    """The same for a GPU that is not here: what "auto" would take for such arrays on it."""
+    refusals: list[str] = []
+    with importlib.import_module("minigen.kernels.cpu").emulated():  # kernels then take NumPy's
+        for rung in _order_of(op)[2]:
+            reason = _refusal(op, rung, arrays, params)
+            if reason is None:
+                why = "; ".join(["it is the fastest that can run", *refusals])
+                return f"{op} would run as {rung} (cupy, {precision.current()}): {why}."
+            refusals.append(f"{rung} cannot: {reason}")
+    return f"{op} would run as reference (cupy): {'; '.join(refusals) or 'it has no kernel'}."

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from minigen import __version__, explain
-from minigen.backend import rungs_of
+from minigen.backend import GPUError, explain_on_gpu, rungs_of
+from minigen.kernels import precision
 
 EXAMPLES = """examples:
   minigen doctor
@@ -93,11 +94,15 @@ def _blas() -> Iterator[str]:
 
 
 def _gpu() -> Iterator[str]:
+    gpu = importlib.import_module("minigen.kernels.gpu")
     try:
-        cupy = importlib.import_module("cupy")
-    except Exception as error:  # not installed, or not fit for the driver
-        yield f"CuPy cannot be imported ({error}); the CPU is used"
-        yield 'with an NVIDIA GPU: pip install "minigen[cuda12]", or cuda13; nvidia-smi says which'
+        cupy = gpu.require()
+    except GPUError as error:
+        yield str(error)
+        yield "so everything runs on the CPU"
+        return
+    except Exception as error:  # CuPy's errors cannot be named without CuPy
+        yield f"no usable GPU: {error}"
         return
     yield f"CuPy {cupy.__version__}"
     try:
@@ -109,9 +114,27 @@ def _gpu() -> Iterator[str]:
             yield f"{found['name'].decode()}, {memory:.0f} GiB, compute capability {capability}"
         yield f"CUDA driver {runtime.driverGetVersion()}, runtime {runtime.runtimeGetVersion()}"
         total = int((cupy.arange(4) ** 2).sum())  # compiles a kernel, for which NVRTC needs headers
-        yield "compiles and runs a kernel" if total == 14 else f"gives a wrong sum: {total}"
-    except Exception as error:  # CuPy's errors cannot be named without CuPy
+        yield "CuPy computes" if total == 14 else f"CuPy gives a wrong sum: {total}"
+        ones = cupy.ones((2, 2), "float32")
+        naive = importlib.import_module("minigen.kernels.matmul.k1_naive")
+        total = int(naive.launch(ones, ones)[0].sum())
+        yield "our kernels compute" if total == 8 else f"our kernels give a wrong sum: {total}"
+    except Exception as error:
         yield f"no usable GPU: {error}"
+
+
+def _cuda_kernels() -> Iterator[str]:
+    """What builds them, and which would run on a GPU, also where there is none."""
+    others = ", ".join(precision.PRECISIONS)
+    yield f"precision {precision.current()}; MINIGEN_PRECISION chooses one of {others}"
+    yield importlib.import_module("minigen.kernels.build").report()
+    try:
+        _, compiler = importlib.import_module("minigen.kernels.cpu.build").find_compiler()
+        yield f"on the CPU, for tests and students, by {compiler}"
+    except RuntimeError as error:
+        yield str(error)
+    for op, (shapes, settings) in SAMPLES.items():
+        yield explain_on_gpu(op, *(np.zeros(shape, np.float32) for shape in shapes), **settings)
 
 
 def _kernels() -> Iterator[str]:
@@ -180,6 +203,7 @@ SECTIONS: dict[str, Callable[[], Iterator[str]]] = {
     "BLAS": _blas,
     "GPU": _gpu,
     "kernels": _kernels,
+    "CUDA kernels": _cuda_kernels,
     "data": _data,
     "weights": _weights,
 }
