@@ -1,5 +1,5 @@
-// y = conv2d(silu(group_norm(x)), w), 3x3, padding 1, on the tensor cores: as k1, with x and w rounded
-// to 16 bits on their way into shared memory. Sums stay float.
+// y = conv2d(silu(group_norm(x)), w), 3x3, padding 1, on the tensor cores: as k1, with x rounded to 16
+// bits once it is normalised, and w by pack(), before. Sums stay float.
 //
 // Four warps share the block's 8 x 16 pixels x 64 outputs: each has two rows of 16 pixels, the 16 rows
 // of two mma, and all 64 outputs, eight mma's 8 columns. For each tap of the filter the same tile is
@@ -22,9 +22,23 @@
 #define X_LINE (CHANNELS + 8)
 #define W_LINE (OUTPUTS + 8)
 
+struct __align__(2 * VECTOR) Rounded { NUMBER v[VECTOR]; };
+
+// w (9, C, O) -> packed (9, CP, OP / 8): 8 outputs in 16 bytes; CP and OP are C and O, filled up with
+// zeros to whole slices of channels and whole blocks of outputs. A thread for each 16 bytes.
+extern "C" __global__ void pack(const float* w, uint4* packed, int C, int O, int CP, int OP) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  int o = i % (OP / 8) * 8, c = i / (OP / 8) % CP, tap = i / (OP / 8) / CP;
+  if (tap >= 9) return;
+  __align__(16) NUMBER eight[8];
+  for (int k = 0; k < 8; k++)
+    eight[k] = ROUND(c < C && o + k < O ? w[((size_t)tap * C + c) * O + o + k] : 0);
+  packed[i] = *(const uint4*)eight;
+}
+
 extern "C" __global__ void __launch_bounds__(THREADS)
-    conv(const float* x, const float* stats, const float* weight, const float* bias, const float* w,
-         float* y, int N, int H, int W, int C, int O, int groups, int weight_step, int bias_step) {
+    conv(const float* x, const float* stats, const float* weight, const float* bias, const uint4* w,
+         float* y, int CP, int OP, int N, int H, int W, int C, int O, int groups, int weight_step, int bias_step) {
   __shared__ __align__(16) NUMBER x_tile[(TH + 2) * (TW + 2) * X_LINE];  // a line for each pixel
   __shared__ __align__(16) NUMBER w_tile[9 * CHANNELS * W_LINE];         // for each tap and channel
   int across = (W + TW - 1) / TW, down = (H + TH - 1) / TH, thread = threadIdx.x;
@@ -36,24 +50,30 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 
   float sums[2][8][4] = {};  // row of pixels, eight outputs, mma's four numbers
   for (int c0 = 0; c0 < C; c0 += CHANNELS) {
-    int slot = thread % CHANNELS, c = c0 + slot;  // the channel that this thread brings
-    float mean = 0, rstd = 0, scale = 0, shift = 0;
-    if (c < C) {
-      size_t group = (size_t)n * groups + c / (C / groups);
-      mean = stats[group], rstd = stats[(size_t)N * groups + group];
-      scale = weight[c], shift = bias[c];
+    for (int t = thread; t < 9 * CHANNELS * OUTPUTS / 8; t += THREADS) {  // on its way meanwhile
+      int o = t % (OUTPUTS / 8) * 8, line = t / (OUTPUTS / 8);
+      size_t from = (size_t)(line / CHANNELS * CP + c0 + line % CHANNELS) * OP + o0 + o;
+      mg_copy16(w_tile + line * W_LINE + o, w + from / 8);
     }
-    for (int t = thread / CHANNELS; t < (TH + 2) * (TW + 2); t += THREADS / CHANNELS) {
+    mg_commit();
+    int slot = thread % (CHANNELS / VECTOR) * VECTOR, c = c0 + slot;  // what this thread brings
+    float mean[VECTOR], rstd[VECTOR], scale[VECTOR], shift[VECTOR];
+    for (int v = 0; v < VECTOR && c < C; v++) {
+      size_t group = (size_t)n * groups + (c + v) / (C / groups);
+      mean[v] = stats[group], rstd[v] = stats[(size_t)N * groups + group];
+      scale[v] = weight[c + v], shift[v] = bias[c + v];
+    }
+    for (int t = thread * VECTOR / CHANNELS; t < (TH + 2) * (TW + 2);
+         t += THREADS * VECTOR / CHANNELS) {
       int p = top + t / (TW + 2) - 1, q = left + t % (TW + 2) - 1;
       bool inside = p >= 0 && p < H && q >= 0 && q < W && c < C;  // the rim of zeros is not normed
-      float a = inside ? silu((x[(p * W + q) * C + c] - mean) * rstd * scale + shift) : 0;
-      x_tile[t * X_LINE + slot] = ROUND(a);
+      Pack a = inside ? load(x + (p * W + q) * C + c) : Pack{};
+      Rounded r;
+      for (int v = 0; v < VECTOR; v++)
+        r.v[v] = ROUND(inside ? silu((a.v[v] - mean[v]) * rstd[v] * scale[v] + shift[v]) : 0);
+      *(Rounded*)(x_tile + t * X_LINE + slot) = r;
     }
-    for (int t = thread; t < 9 * CHANNELS * OUTPUTS; t += THREADS) {
-      int o = o0 + t % OUTPUTS, of = c0 + t / OUTPUTS % CHANNELS, tap = t / OUTPUTS / CHANNELS;
-      float a = of < C && o < O ? w[((size_t)tap * C + of) * O + o] : 0;
-      w_tile[t / OUTPUTS * W_LINE + t % OUTPUTS] = ROUND(a);
-    }
+    mg_wait<0>();
     __syncthreads();
 #pragma unroll
     for (int tap = 0; tap < 9; tap++) {
