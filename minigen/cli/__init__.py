@@ -1,4 +1,4 @@
-"""The command line: `minigen paint`, `train`, `sample`, `eval`, `doctor`, `bench` and `warmup`.
+"""The command line: `minigen paint`, `train`, `sample`, `eval`, `doctor`, `bench`, `check`, ...
 
 Every command is a module with `add_options(parser, words)` and `run(args)`; only the one that was
 asked for is imported. Exit codes: 0; 1 for a run that failed; 2 for a wrong input, with one line
@@ -24,6 +24,8 @@ COMMANDS = {
     "doctor": "say what is installed and what will run where",
     "bench": "measure ops and whole steps, beside PyTorch",
     "warmup": "compile the kernels ahead",
+    "emulate": "run a CUDA kernel on the CPU, and look for its mistakes",
+    "check": "run a kernel of your own beside the reference",
 }
 
 EXAMPLES = """examples:
