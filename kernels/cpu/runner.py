@@ -149,21 +149,29 @@ GUARD = 1 << 14  # bytes on either side of an array that belong to nobody
 
 
 class _Guarded:
-    """A copy of an array between two guards, all bits 1: what a kernel reads there is NaN."""
+    """A copy of an array between two guards of NaN.
 
-    def __init__(self, a: np.ndarray):
+    float32's are signalling NaNs with the array's number in them: what is computed from one, or
+    copied from another array's, has other bits, so that it is seen where it is written to a guard.
+    """
+
+    def __init__(self, a: np.ndarray, number: int):
         around = np.full(a.nbytes + 2 * GUARD + 256, 255, np.uint8)
         start = -around.ctypes.data % 256  # a GPU's arrays start at multiples of 256 bytes
         self.all = around[start:]
         self.inside = self.all[GUARD : GUARD + a.nbytes]
         self.inside[:] = np.frombuffer(a.tobytes(), np.uint8)
         self.address = self.inside.ctypes.data
+        mark = 0xFFA00001 + number if a.dtype == np.float32 else 0xFFFFFFFF
+        self.mark = np.array([mark], np.uint32).view(np.uint8)
+        self.guards = self.all[:GUARD], self.all[GUARD + a.nbytes : 2 * GUARD + a.nbytes]
+        for guard in self.guards:
+            guard.reshape(-1, 4)[:] = self.mark
 
     def written(self, dtype: np.dtype) -> str | None:
         """Where the guards were written to, as an index of the array; None where they were not."""
-        before, after = self.all[:GUARD], self.all[GUARD + self.inside.size :]
-        for guard, first in ((before, -GUARD), (after, self.inside.size)):
-            if (changed := np.flatnonzero(guard != 255)).size:
+        for guard, first in zip(self.guards, (-GUARD, self.inside.size)):
+            if (changed := np.flatnonzero(guard.reshape(-1, 4) != self.mark)).size:
                 return f"element {(first + int(changed[0])) // dtype.itemsize}"
         return None
 
@@ -193,7 +201,9 @@ def _in_this_process(
 ) -> None:
     library = _library(built)
     arrays = {_place(a): a for a in arguments if isinstance(a, np.ndarray)}
-    guarded = {place: _Guarded(a) for place, a in arrays.items()}  # once, if it comes twice
+    guarded = {  # once, if it comes twice
+        place: _Guarded(a, i) for i, (place, a) in enumerate(arrays.items())
+    }
     copies = [guarded[_place(a)] if isinstance(a, np.ndarray) else None for a in arguments]
     places = [
         np.ctypeslib.as_ctypes_type(a.dtype)(a)

@@ -246,6 +246,12 @@ def test_a_write_beyond_an_array_is_named(by, element):
         mistakes.launch("write_beyond", (1,), (64,), floats(64), by)
 
 
+def test_a_write_of_what_lies_beyond_an_array_is_seen_too():
+    for kernel in ("copy_beyond", "change_beyond"):
+        with pytest.raises(EmulationError, match="wrote element 64 of y"):
+            mistakes.launch(kernel, (1,), (65,), floats(64), floats(64))
+
+
 @pytest.mark.parametrize("by", [1, -1, 4000])
 def test_a_read_beyond_an_array_gives_nan(by):
     y = floats(64)

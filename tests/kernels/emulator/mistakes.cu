@@ -85,3 +85,7 @@ extern "C" __global__ void divides(int* y, int by) { y[threadIdx.x] = 5 / by; }
 extern "C" __global__ void loops(int* y) {
   while (*(volatile int*)y == 0) {}
 }
+
+extern "C" __global__ void copy_beyond(const float* x, float* y) { y[threadIdx.x] = x[threadIdx.x]; }
+
+extern "C" __global__ void change_beyond(const float* x, float* y) { y[threadIdx.x] *= x[threadIdx.x]; }
