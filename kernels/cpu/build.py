@@ -1,6 +1,7 @@
 """A .cu file, as it is, to a shared library or a program, by g++.
 
 Kept in the cache folder under the hash of the text, what it includes, the options and the compiler.
+CXX names another compiler, CXXFLAGS more options: -O0 for a debugger.
 """
 
 import hashlib
@@ -49,7 +50,8 @@ def build(source: Path, defines: Mapping[str, object], sanitize: str | None) -> 
         raise ValueError(f'sanitize is {sanitize!r}, expected "thread", "address" or None')
     compiler = find_compiler()
     named = [f"-D{k}={v}" for k, v in sorted(defines.items())]
-    words = [*OPTIONS, *_poison(compiler[1]), *named, *SANITIZE[sanitize]]
+    own = os.environ.get("CXXFLAGS", "").split()
+    words = [*OPTIONS, *_poison(compiler[1]), *named, *SANITIZE[sanitize], *own]
     text = source.read_text("utf-8")
     names = list(kernels_of(text))
     if not names:
@@ -64,7 +66,7 @@ def build(source: Path, defines: Mapping[str, object], sanitize: str | None) -> 
 
 @cache
 def find_compiler() -> tuple[str, str]:
-    """The compiler and its version. CXX names another one.
+    """The compiler and its version.
 
     Raises: NoCompilerError with what to install.
     """

@@ -53,7 +53,7 @@ _emulation: ContextVar[Emulation | None] = ContextVar("emulation", default=None)
 
 @contextmanager
 def emulated(seed: int = 0, sanitize: str | None = None) -> Iterator[list[Launch]]:
-    """Inside the block, CUDA kernels take NumPy arrays and run on the CPU; gives a list of launches.
+    """Inside the block, CUDA kernels take NumPy arrays and run on the CPU; it lists them.
 
     seed      the order of blocks and threads: 0 as they are numbered, 1 threads in reverse, others
               shuffled anew at every barrier

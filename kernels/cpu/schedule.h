@@ -2,8 +2,9 @@
 //
 // A thread runs until it waits: at __syncthreads for all threads of its block, at a warp operation
 // for the lanes that its mask names. Then the next one runs. The order of blocks and threads comes
-// from a seed: 0 in order, 1 threads in reverse, others shuffled anew at every turn. A kernel whose
-// result depends on the order lacks a barrier.
+// from a seed: 0 in order; 1 threads in reverse, and each warp as far as it comes before the next one
+// starts; others shuffled anew at every turn. A kernel whose result depends on the order lacks a
+// barrier.
 //
 // Shared memory is filled with NaN (all bits 1) before each block, so that what is read before it was
 // written shows in the result.
@@ -209,6 +210,14 @@ QUIET inline void shuffle(std::vector<unsigned>& v, size_t n) {
   for (size_t i = n; i > 1; i--) std::swap(v[i - 1], v[random_number() % i]);
 }
 
+// The number of lanes of a warp if one of them is ready, else 0.
+QUIET inline unsigned lanes_that_go_on(unsigned first) {
+  unsigned lanes = count - first < 32 ? count - first : 32;
+  for (unsigned i = 0; i < lanes; i++)
+    if (threads[first + i].state == READY) return lanes;
+  return 0;
+}
+
 QUIET inline void run_block(dim3 block, unsigned seed) {
   alive = count;
   for (unsigned i = 0; i < count; i++) {
@@ -231,6 +240,7 @@ QUIET inline void run_block(dim3 block, unsigned seed) {
       thread_index = t.index;
       switch_fiber(scheduler, t.fiber);
       release_warp(current / 32 * 32);
+      if (seed == 1 && turn[n] % 32 == 0) n -= lanes_that_go_on(turn[n]);
     }
     release_block();
     if (!ran) stuck();

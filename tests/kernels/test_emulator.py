@@ -507,7 +507,7 @@ def test_a_rung_that_is_not_there():
 @pytest.mark.parametrize("how", [{"seed": -1}, {"seed": "one"}, {"seed": 2**32}], ids=str)
 def test_a_wrong_seed(how):
     with (
-        pytest.raises(ValueError, match="seed is .*, expected a whole number from 0"),
+        pytest.raises(ValueError, match=r"seed is .*, expected a whole number from 0"),
         emulated(**how),
     ):
         pass
@@ -524,7 +524,7 @@ def test_numpy_arrays_are_refused_outside_of_the_emulator():
     assert "minigen emulate" in supports(floats(2, 2), floats(2, 2))
 
 
-# --------------------------------------------------------------------------------------------- build
+# -------------------------------------------------------------------------------------------- build
 
 
 def written(folder, text):
