@@ -2,9 +2,13 @@
 // come into shared memory in tiles of 32, one key for each lane.
 //
 // q (B, L, DH), k (B, S, DH), v (B, S, DV), y (B, L, DV); top, share, dot (B, L).
-// WIDTH: DH and DV are at most that, a multiple of 32. WARPS: of a block.
 #include "attention.cuh"
 #include "elements.cuh"
+
+#ifndef WIDTH
+#define WIDTH 64  // a multiple of 32 that DH and DV fit in
+#define WARPS 8   // of a block
+#endif
 
 #define ROWS (4 * WARPS)  // queries, or on the way back keys, of a block
 

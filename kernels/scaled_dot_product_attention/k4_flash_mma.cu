@@ -16,6 +16,10 @@
 #define ROUND __floats2half2_rn
 #define MMA mg_mma_f16
 #endif
+#ifndef WIDTH
+#define WIDTH 64  // of a row
+#define TILE 64   // rows of a tile
+#endif
 
 #define THREADS 128
 #define OWN 64             // rows of a block: queries, or on the way back keys
@@ -90,6 +94,27 @@ static __device__ inline void store(float* y, const Channels& sums, int rows, in
     }
 }
 
+// f(n, e, row, column) for the scores [n][e] of a lane.
+template <class F>
+static __device__ inline void each(F f) {
+  int lane = threadIdx.x % 32;
+#pragma unroll
+  for (int n = 0; n < TILE / 8; n++)
+#pragma unroll
+    for (int e = 0; e < 4; e++) f(n, e, lane / 4 + e / 2 * 8, 8 * n + lane % 4 * 2 + e % 2);
+}
+
+// -infinity for the keys that a query may not look at, or that are none; rows are queries.
+static __device__ inline void hide(Scores& scores, int query, int key, int L, int S, const bool* mask,
+                                   int mask_query, int is_causal) {
+  if (!mask && !is_causal && key + TILE <= S) return;
+  each([&](int n, int e, int row, int column) {
+    int i = query + row, j = key + column;
+    bool look = i < L && j < S && sees(mask, mask_query, is_causal, i, j);
+    if (!look) scores[n][e] = -INFINITY;
+  });
+}
+
 // The four lanes that share rows.
 static __device__ inline float quad_max(float a) {
   a = fmaxf(a, __shfl_xor_sync(~0u, a, 1));
@@ -132,28 +157,20 @@ attention(const uint4* q, const uint4* k, const uint4* v, float* y, float* top_o
     fetch(tile + TILE);
     Scores s;
     multiply(s, shared->q + 16 * warp, shared->k[tile / TILE % 2]);
-#pragma unroll
-    for (int half = 0; half < 2; half++) {  // the lane's two rows
-      int i = own + lane / 4 + 8 * half;
-      float larger = top[half];
-#pragma unroll
-      for (int n = 0; n < TILE / 8; n++)
-        for (int e = 2 * half; e < 2 * half + 2; e++) {
-          int j = tile + 8 * n + lane % 4 * 2 + e % 2;
-          bool look = i < L && j < S && sees(mask, mask_query, is_causal, i, j);
-          s[n][e] = look ? scale * s[n][e] : -INFINITY;
-          larger = fmaxf(larger, s[n][e]);
-        }
-      larger = quad_max(larger);
-      float shrink = __expf(top[half] - larger);
-      top[half] = larger, sum[half] *= shrink;  // sum: over the columns of this lane
-#pragma unroll
-      for (int n = 0; n < TILE / 8; n++)
-        for (int e = 2 * half; e < 2 * half + 2; e++) sum[half] += s[n][e] = __expf(s[n][e] - larger);
-#pragma unroll
-      for (int chunk = 0; chunk < CHUNKS; chunk++)
-        mean[chunk][2 * half] *= shrink, mean[chunk][2 * half + 1] *= shrink;
+    hide(s, own, tile, L, S, mask, mask_query, is_causal);
+    float larger[2] = {-INFINITY, -INFINITY}, shrink[2];  // of the lane's two rows
+    each([&](int n, int e, int, int) { larger[e / 2] = fmaxf(larger[e / 2], s[n][e]); });
+    for (int half = 0; half < 2; half++) {
+      larger[half] = fmaxf(top[half], scale * quad_max(larger[half]));
+      shrink[half] = __expf(top[half] - larger[half]);
+      top[half] = larger[half], sum[half] *= shrink[half];  // sum: over the columns of this lane
     }
+    each([&](int n, int e, int, int) {
+      sum[e / 2] += s[n][e] = __expf(scale * s[n][e] - top[e / 2]);
+    });
+#pragma unroll
+    for (int chunk = 0; chunk < CHUNKS; chunk++)
+      for (int e = 0; e < 4; e++) mean[chunk][e] *= shrink[e / 2];
     add(mean, s, shared->v[tile / TILE % 2]);
   }
   size_t row = (size_t)b * L + own;
@@ -217,14 +234,11 @@ grad_of_queries(const uint4* g, const uint4* q, const uint4* k, const uint4* v, 
     Scores s, gp;
     multiply(s, own_q + 16 * warp, shared->a[tile / TILE % 2]);
     multiply(gp, own_g + 16 * warp, shared->b[tile / TILE % 2]);
-#pragma unroll
-    for (int n = 0; n < TILE / 8; n++)
-      for (int e = 0; e < 4; e++) {
-        int i = own + lane / 4 + e / 2 * 8, j = tile + 8 * n + lane % 4 * 2 + e % 2;
-        bool look = i < L && j < S && sees(mask, mask_query, is_causal, i, j);
-        float p = look ? __expf(scale * s[n][e] - top[e / 2]) * share[e / 2] : 0;
-        s[n][e] = p * (gp[n][e] - dot[e / 2]);
-      }
+    hide(s, own, tile, L, S, mask, mask_query, is_causal);
+    each([&](int n, int e, int, int) {
+      float p = __expf(scale * s[n][e] - top[e / 2]) * share[e / 2];
+      s[n][e] = p * (gp[n][e] - dot[e / 2]);
+    });
     add(sums, s, shared->a[tile / TILE % 2]);
   }
   float times[2] = {scale, scale};
@@ -266,14 +280,12 @@ grad_of_keys(const uint4* g, const uint4* q, const uint4* k, const uint4* v, con
     Scores s, gp;
     multiply(s, own_k + 16 * warp, shared->a[tile / TILE % 2]);
     multiply(gp, own_v + 16 * warp, shared->b[tile / TILE % 2]);
-#pragma unroll
-    for (int n = 0; n < TILE / 8; n++)
-      for (int e = 0; e < 4; e++) {
-        int i = tile + 8 * n + lane % 4 * 2 + e % 2, j = own + lane / 4 + e / 2 * 8;
-        bool look = i < L && j < S && sees(mask, mask_query, is_causal, i, j);
-        s[n][e] = look ? __expf(scale * s[n][e] - top_of[i]) * share_of[i] : 0;
-        gp[n][e] = look ? s[n][e] * (gp[n][e] - dot_of[i]) : 0;
-      }
+    each([&](int n, int e, int row, int column) {
+      int i = tile + column, j = own + row;
+      bool look = i < L && j < S && sees(mask, mask_query, is_causal, i, j);
+      s[n][e] = look ? __expf(scale * s[n][e] - top_of[i]) * share_of[i] : 0;
+      gp[n][e] = look ? s[n][e] * (gp[n][e] - dot_of[i]) : 0;
+    });
     add(sum_v, s, shared->b[tile / TILE % 2]);
     add(sum_k, gp, shared->a[tile / TILE % 2]);
   }
