@@ -1,0 +1,54 @@
+"""Every CUDA rung of every op under AddressSanitizer and ThreadSanitizer: neither finds anything.
+
+Builds and runs are programs, several at once.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from minigen.backend import use_precision
+from minigen.cli.emulate import cuda_rungs, launched, precision_of
+from minigen.cli.samples import SAMPLES
+from minigen.kernels.cpu import emulated
+
+RUNGS = [(op, rung) for op, rungs in cuda_rungs().items() for rung in rungs]
+SANITIZERS = ("address", "thread")
+
+
+def run(op, rung, sanitize):
+    """A seed that shuffles: in order, some races never happen."""
+    sample = SAMPLES[op]
+    arrays, settings = sample.make(*sample.sizes)
+    exact, _ = sample.exact(arrays, settings)
+    with emulated(2, sanitize) as launches, use_precision(precision_of(rung)):
+        y, _, gradients = launched(op, rung, arrays, settings)
+    return sample.outputs(y, arrays), exact, gradients, launches
+
+
+@pytest.fixture(scope="module")
+def runs():
+    """(op, rung, sanitizer) -> what will come of it."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield {
+            (op, rung, sanitize): pool.submit(run, op, rung, sanitize)
+            for op, rung in RUNGS
+            for sanitize in SANITIZERS
+        }
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.mark.parametrize("sanitize", SANITIZERS)
+@pytest.mark.parametrize(("op", "rung"), RUNGS, ids=str)
+def test_no_sanitizer_finds_anything(op, rung, sanitize, runs):
+    found, exact, gradients, launches = runs[op, rung, sanitize].result()
+    assert launches
+    for a, b in zip(found, exact, strict=True):
+        assert np.abs(a - b).max() <= 0.03 * max(1, np.abs(b).max())
+    assert all(np.isfinite(a).all() for a in gradients if a is not None)
+
+
+def test_every_op_with_kernels_has_a_sample():
+    assert not {*cuda_rungs()} - {*SAMPLES}
