@@ -82,7 +82,7 @@ def orthogonalise(x: Array, steps: int = 5, eps: float = 1e-7) -> Array:
         p = a @ a
         p *= 2.0315
         p -= 4.7750 * a
-        p.flat[:: len(p) + 1] += 3.4445  # the diagonal
+        p.reshape(-1)[:: len(p) + 1] += 3.4445  # the diagonal
         q = p if q is None else p @ q
         if step < steps - 1:
             a = p @ a @ p
