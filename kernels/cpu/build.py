@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from minigen.kernels.signature import kernels_of
 
 HERE = Path(__file__).parent
 INCLUDE = HERE.parent / "include"
+KEPT = 1000  # built files, of 0.25 MB each
 # The lanes of a warp reach into each other's registers, which strict aliasing forbids.
 OPTIONS = ("-std=c++17", "-O1", "-g", "-w", "-fno-strict-aliasing", f"-I{INCLUDE}", f"-I{HERE}")
 SANITIZE = {  # a lane of its own each: they cannot be combined
@@ -59,7 +61,10 @@ def build(source: Path, defines: Mapping[str, object], sanitize: str | None) -> 
     parts = [text, *_included(source.parent), *words, " ".join(compiler), str(source)]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
     place = tuning.path().parent / "emulated" / f"{source.stem}-{key}"
-    if not place.exists():
+    try:
+        os.utime(place)  # it is in use
+    except FileNotFoundError:
+        _make_room(place.parent)
         _compile(source, names, [*compiler[:1], *words], place, sanitize is not None)
     return place
 
@@ -79,6 +84,14 @@ def find_compiler() -> tuple[str, str]:
         raise NoCompilerError(f"{name} is missing: install it, on Debian with `apt install g++`")
     version = subprocess.run([name, "--version"], capture_output=True, text=True, check=True)
     return name, version.stdout.splitlines()[0]
+
+
+def _make_room(folder: Path) -> None:
+    """Remove what was not used for the longest time, down to KEPT files."""
+    with suppress(FileNotFoundError):  # there is none yet, or another process makes room too
+        used = {f.path: f.stat().st_mtime for f in os.scandir(folder) if f.is_file()}
+        for path in sorted(used, key=used.__getitem__)[:-KEPT]:
+            os.unlink(path)
 
 
 def _poison(version: str) -> tuple[str, ...]:

@@ -234,12 +234,13 @@ QUIET inline void run_block(dim3 block, unsigned seed) {
     bool ran = false;
     for (unsigned n = 0; n < count && !error[0]; n++) {
       Thread& t = threads[turn[n]];
-      if (t.state != READY) continue;
-      ran = true;
-      current = turn[n];
-      thread_index = t.index;
-      switch_fiber(scheduler, t.fiber);
-      release_warp(current / 32 * 32);
+      if (t.state == READY) {
+        ran = true;
+        current = turn[n];
+        thread_index = t.index;
+        switch_fiber(scheduler, t.fiber);
+        release_warp(current / 32 * 32);
+      }
       if (seed == 1 && turn[n] % 32 == 0) n -= lanes_that_go_on(turn[n]);
     }
     release_block();

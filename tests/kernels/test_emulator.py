@@ -569,6 +569,16 @@ def test_what_was_built_is_kept_until_a_text_changes(tmp_path, monkeypatch):
         assert y[0] == value
 
 
+def test_what_was_not_used_for_long_makes_room(tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "KEPT", 2)
+    (tmp_path / "folder").mkdir()
+    for age, name in enumerate("abcd"):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (1000 - age, 1000 - age))
+    build._make_room(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ["a", "b", "folder"]
+
+
 @pytest.fixture
 def fresh_compiler():
     build.find_compiler.cache_clear()
