@@ -9,6 +9,7 @@ from in_place import changed
 from minigen import samplers
 from minigen.kernels.cpu import emulated
 from minigen.kernels.denoise_step import k2_fused, k3_philox, k4_vectors
+from minigen.kernels.denoise_step.normals import normals_on
 from minigen.kernels.denoise_step.table import steps_of
 from minigen.kernels.philox import Noise, key_of, normals
 from minigen.samplers import frames
@@ -138,6 +139,20 @@ def test_the_rungs_that_draw_give_the_same_bits_in_any_order():
     found = [one_step(where, rung, 2052, True)[0] for rung in DRAWS for where in SEEDS]
     for arrays in zip(*found):
         assert len({a.tobytes() for a in arrays}) == 1
+
+
+@pytest.mark.parametrize("where", WHERE)
+@pytest.mark.parametrize("n", [1, 4, 509, 512, 513, 2051])
+def test_the_noise_to_start_from_is_numpys(n, where):
+    seed, stream = (7 << 40) + n, 3
+    x = np.zeros((n, 1), np.float32)
+    if where == "gpu":
+        cupy = pytest.importorskip("cupy")
+        y = cupy.asnumpy(normals_on(cupy.asarray(x), seed, stream))
+    else:
+        with emulated(where):
+            y = normals_on(x, seed, stream)
+    assert np.abs(y - normals(x.shape, seed, stream)).max() < 2e-6
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -8,7 +8,6 @@ from cuda_rungs import WHERE
 
 from minigen.kernels import philox
 from minigen.kernels.cpu import emulated
-from minigen.kernels.denoise_step.normals import normals_on
 from minigen.kernels.launch import CudaFile, blocks, empty
 
 KERNELS = CudaFile(Path(__file__).with_name("philox_kernels"))
@@ -67,15 +66,6 @@ def test_the_kernels_bits_are_the_published_ones_and_numpys(where, rng):
     counters, keys = (rng.integers(0, 2**32, (33, k), np.uint32) for k in (4, 2))
     found = on_device(where, (counters, keys), bits_on)
     assert np.array_equal(found, philox.philox(counters, keys))
-
-
-@pytest.mark.parametrize("where", WHERE)
-@pytest.mark.parametrize("n", [1, 4, 509, 512, 513, 2051])
-def test_normals_differ_from_numpys_by_rounding_only(n, where):
-    seed, stream = (7 << 40) + n, 3
-    x = np.zeros(n, np.float32)
-    y = on_device(where, (x,), lambda x: normals_on(x, seed, stream))
-    assert np.abs(y - philox.normals((n,), seed, stream)).max() < 2e-6
 
 
 @pytest.mark.parametrize("where", WHERE)
