@@ -11,7 +11,7 @@ extern "C" __global__ void linear(const float* x, const float* w, const float* b
   __shared__ float w_tile[TILE][TILE];
   int tx = threadIdx.x, ty = threadIdx.y;
   int row = blockIdx.x * TILE + ty, column = blockIdx.y * TILE + tx;
-  float sum = column < M ? b[column] : 0;
+  float sum = 0;
   for (int k0 = 0; k0 < K; k0 += TILE) {
     x_tile[ty][tx] = row < N && k0 + tx < K ? x[(size_t)row * K + k0 + tx] : 0;
     w_tile[ty][tx] = column < M && k0 + ty < K ? w[(size_t)(k0 + ty) * M + column] : 0;
@@ -19,5 +19,5 @@ extern "C" __global__ void linear(const float* x, const float* w, const float* b
     for (int k = 0; k < TILE; k++) sum += x_tile[ty][k] * w_tile[k][tx];
     __syncthreads();
   }
-  if (row < N && column < M) y[(size_t)row * M + column] = sum;
+  if (row < N && column < M) y[(size_t)row * M + column] = sum + b[column];
 }

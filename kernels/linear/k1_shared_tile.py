@@ -1,7 +1,7 @@
 """linear by tiles that a block shares, with the bias in the same kernel.
 
-New since matmul/k3_shared_tile: the sum starts with the bias. A kernel of its own would read all of
-y and write it again.
+New since matmul/k3_shared_tile: the bias is added to the sum while that is in a register. A kernel
+of its own would read all of y and write it again.
 Prediction: as fast as the product alone; the composition of two takes longer by what it moves, 8
 bytes for each number of y.
 Measured: not yet on a GPU.
