@@ -12,6 +12,7 @@ import pytest
 from minigen.cli import main
 from minigen.cli.emulate import GDB, cuda_rungs
 from minigen.cli.samples import SAMPLES
+from minigen.kernels.cpu import build
 from minigen.kernels.launch import CudaFile
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -87,6 +88,28 @@ def test_what_a_kernel_cannot_take_is_said(capsys):
 def test_without_a_debugger(capsys, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     assert "gdb is missing: install it" in emulate(capsys, "matmul", "--gdb")[2]
+
+
+def test_the_debugger_gets_the_command(monkeypatch):
+    asked = []
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr("os.execvp", lambda name, words: asked.append(words) or 0)
+    main(["emulate", "matmul", "--rung", "k3_shared_tile", "--shape", "3,4,5", "--gdb"])
+    (words,) = asked
+    assert words[: 1 + len(GDB)] == ["gdb", *GDB]
+    start = ["--args", sys.executable, "-m", "minigen", "emulate", "matmul"]
+    assert words[1 + len(GDB) :] == [*start, "--rung=k3_shared_tile", "--seed=0", "--shape=3,4,5"]
+
+
+def test_without_a_compiler(monkeypatch, capsys):
+    monkeypatch.setenv("CXX", "g++-of-tomorrow")
+    build.find_compiler.cache_clear()
+    try:
+        code, _, error = emulate(capsys, "matmul", "--rung", "k1_naive")
+    finally:
+        build.find_compiler.cache_clear()
+    assert code == 1
+    assert error.startswith("minigen: error: g++-of-tomorrow is missing: install it")
 
 
 TILE = CudaFile(ROOT / "kernels" / "matmul" / "k3_shared_tile.cu").source

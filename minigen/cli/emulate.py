@@ -206,8 +206,9 @@ def _debugger(args: argparse.Namespace) -> int:
         raise ValueError("emulate: --gdb is for the kernel without --sanitize")
     if shutil.which("gdb") is None:
         raise ValueError("emulate: gdb is missing: install it, on Debian with `apt install gdb`")
-    words = ["minigen", "emulate", args.op, *(f"--rung={args.rung}" for _ in [0] if args.rung)]
-    words += [f"--seed={args.seed}"] + ([f"--shape={args.shape}"] if args.shape else [])
-    words += [f"--precision={args.precision}"] if args.precision else []
+    words = ["minigen", "emulate", args.op]
+    for name in ("rung", "seed", "shape", "precision"):
+        if (value := getattr(args, name)) is not None:
+            words.append(f"--{name}={value}")
     sys.stdout.flush()
-    os.execvp("gdb", ["gdb", *GDB, "--args", sys.executable, "-m", *words])
+    return os.execvp("gdb", ["gdb", *GDB, "--args", sys.executable, "-m", *words])
