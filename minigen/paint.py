@@ -24,8 +24,7 @@ from typing import Any
 import numpy as np
 
 from minigen import weights
-from minigen.autograd import Tensor
-from minigen.backend import auto_unless_chosen, move, plain_gpu_errors, recorded
+from minigen.backend import auto_unless_chosen, move, plain_gpu_errors
 from minigen.data.pixels import enlarge, grid, read_metadata, save_png, to_uint8
 from minigen.data.words import Words, split_words
 from minigen.models.flow_matching import flow_matching
@@ -151,9 +150,8 @@ class Painter:
 
     def _paint(self, words: np.ndarray, rng, sampling: Sampling, callback) -> np.ndarray:
         size = self.network_config.image_size
-        on_cpu = self.device == "cpu"
         pictures = flow_matching.sample(
-            in_parts(self.network) if on_cpu else _at_once(self.network),
+            in_parts(self.network),
             len(words),
             rng,
             (size, size, 3),
@@ -167,12 +165,6 @@ class Painter:
             callback=callback and (lambda step, x, x0: callback(step, to_uint8(move(x0, "cpu")))),
         )
         return to_uint8(move(pictures, "cpu"))
-
-
-def _at_once(network: TextUNet) -> Callable[..., Tensor]:
-    """The network on a GPU, the hundreds of launches of a step recorded and started as one."""
-    predict = recorded(lambda xt, t, **conditions: network(Tensor(xt), t, **conditions).data)
-    return lambda xt, t, **conditions: Tensor(predict(xt.data, t, **conditions))
 
 
 def check_prompt(prompt: str, words: Words) -> list[str]:

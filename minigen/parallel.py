@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from minigen.autograd import Tensor
-from minigen.backend import array_module
+from minigen.backend import Array, array_module, recorded
 from minigen.kernels.threads import cores, one_blas_thread, parallel_map, small_work
 
 __all__ = ["cores", "in_parts", "one_blas_thread", "parallel_map", "size_of", "split"]
@@ -42,9 +42,20 @@ def in_parts(model: Callable[..., Tensor], size: int = 32, least: int = 8) -> Ca
     Up to `least` pictures are one part in one thread, and BLAS has its own: for so few, two of ours
     would wait for each other, and for the interpreter's lock, longer than they compute. The parts
     depend on the batch alone, not on the machine.
+
+    On a GPU the batch is one part, and its launches, hundreds of them, are recorded at the first
+    call and from then on started as one. `conditions` must then be the same arrays at every call.
     """
+    on_gpu: Callable[..., Array] | None = None
+
+    def whole(xt: Array, t: Array, **conditions: Any) -> Array:
+        return model(Tensor(xt), t, **conditions).data
 
     def run(xt: Tensor, t: Any, **conditions: Any) -> Tensor:
+        nonlocal on_gpu
+        if xt.device == "gpu":
+            on_gpu = on_gpu or recorded(whole)
+            return Tensor(on_gpu(xt.data, t, **conditions))
         names = list(conditions)
         count = 1 if len(xt) <= least else max(2, -(-len(xt) // size))
 

@@ -304,7 +304,7 @@ QUICK = {  # on the emulator, where no kernel is fast, those of few threads are
 
 def small_painter():
     """One of 8 x 8 pixels."""
-    sizes = {"image_size": 8, "channels": (8, 8), "attention": (False, True), "heads": 2}
+    sizes = {"image_size": 8, "channels": (8,), "attention": (True,), "heads": 2}
     sizes |= {"text_width": 8, "text_layers": 1, "text_heads": 2, "layout_size": 2}
     sizes |= {"layout_channels": 2, "embedding_width": 8, "caption_length": 4}
     words = ["red", "ring", "above", "blue", "cross"]

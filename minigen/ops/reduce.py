@@ -4,7 +4,9 @@
 1, as in NumPy.
 """
 
+import functools
 import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -50,7 +52,7 @@ def sum_product(*xs: Array, axis: Axis) -> Array:
     """
     xp, shape = array_module(xs[0]), xs[0].shape
     if xp is not np:  # CuPy's einsum makes small matrix products of it, which no CUDA graph takes
-        return math.prod(xs[1:], start=xs[0]).sum(axis=axis, keepdims=True)
+        return functools.reduce(operator.mul, xs).sum(axis=axis, keepdims=True)
     kept = kept_shape(shape, axis)
     axes = "abcdefgh"[: len(shape)]
     left = "".join(a for a, n, m in zip(axes, shape, kept) if n == m)
