@@ -36,6 +36,8 @@ def launch(where, rung, arrays, g=None, needs=None, sanitize=None, **settings):
     if where == "gpu":
         cupy = pytest.importorskip("cupy")
         arrays, g = [cupy.asarray(a) for a in arrays], None if g is None else cupy.asarray(g)
+        for name, a in settings.items():
+            settings[name] = cupy.asarray(a) if isinstance(a, np.ndarray) else a
         return _both(module, arrays, g, needs, settings, cupy.asnumpy)
     with emulated(where, sanitize):
         return _both(module, arrays, g, needs, settings, np.asarray)
