@@ -91,7 +91,7 @@ PYTHON = [  # op, kind, what stands there, what is planted, the cause, words of 
     ("conv2d", "python", "p * stride + i - padding", "p * stride + i", "stride", "wrong|padding"),
     ("conv2d", "python", "p * stride + i - padding, q * stride", "p + i - padding, q", "stride",
      "the stride is ignored"),
-    ("conv2d", "python", "0 <= h < H and 0 <= v < W", "0 <= h < H and v < W", r"\w+", "wrong at"),
+    ("conv2d", "python", "0 <= h < H and 0 <= v < W", "0 <= h < H and v < W", "bounds", "below 0"),
     ("softmax", "python", "x[r] - x[r].max()", "x[r]", "overflow", "subtract the largest"),
     ("softmax", "python", "weights / weights.sum()", "weights", "formula", "not divided"),
     ("scaled_dot_product_attention", "python", " / np.float32(q.shape[2] ** 0.5)", "", "formula",
@@ -219,7 +219,7 @@ CUDA = [  # what stands there, what is planted, the cause, words of the report
     ("__syncthreads();  // 1", "", "barrier", r"mine.cu line 1\d|depends on the order"),
     ("__syncthreads();  // 2", "", "barrier", r"mine.cu line 1\d|depends on the order"),
     ("__syncthreads();  // 1", "if (row < M) __syncthreads();", "barrier", "in an if, or after"),
-    ("row < M && k0 + tx < K ?", "true ?", "bounds", "mine.cu line 13"),
+    ("row < M && k0 + tx < K ?", "true ?", "bounds", "mine.cu line 12"),
     ("y[row * N + column]", "y[column * M + row]", "stride", "transposed"),
     ("blocks(N, TILE)", "max(N / TILE, 1)", "bounds", "N .* never written"),
 ]

@@ -263,7 +263,8 @@ def _not_finite(op: Op, tries: Sequence[Try], bad: Sequence[Try], tile: int) -> 
     if y is None or np.isfinite(y).all():
         return None
     if all(t.case.scale > 1 for t in bad):
-        return "overflow", "right for small numbers, not finite for large ones"
+        why = "subtract the largest before exp, which is infinite beyond 88"
+        return "overflow", f"right for small numbers, not finite for large ones: {why}"
     return "uninitialised", (
         "NaN or infinite: memory that nobody has written (a sum without its 0, np.empty, shared "
         "memory), or a division by 0"
@@ -304,5 +305,8 @@ def _axes(op: Op, tries: Sequence[Try], bad: Sequence[Try], tile: int) -> Answer
         for value in values:
             fails = [not t.is_right for t in tries]
             if fails == [t.case.settings[name] == value for t in tries]:
+                if name == "padding" and value:
+                    why = "outside of the image x is 0, also where an index is below 0"
+                    return "bounds", f"wrong exactly where there is padding: {why}"
                 return "stride", f"wrong exactly where {name} is {value}"
     return None

@@ -1,6 +1,7 @@
 """Work in a process of its own: what crashes there, or never ends, ends there."""
 
 import contextlib
+import ctypes
 import faulthandler
 import os
 import signal
@@ -68,6 +69,7 @@ def _in_the_child(work: Callable[[], Iterator[Any]], theirs: Connection) -> None
     code = 1
     try:
         os.setpgid(0, 0)
+        _end_with_the_parent()
         faulthandler.disable()  # a crash is told in our words
         found = None
         for found in work():
@@ -80,6 +82,12 @@ def _in_the_child(work: Callable[[], Iterator[Any]], theirs: Connection) -> None
             theirs.send(("raised", _plain(error)))
     finally:
         os._exit(code)
+
+
+def _end_with_the_parent() -> None:
+    """Else an endless loop would go on when the parent was killed. Linux can."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, int(signal.SIGKILL))  # PR_SET_PDEATHSIG
 
 
 def _plain(error: BaseException) -> BaseException:
