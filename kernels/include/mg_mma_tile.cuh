@@ -76,7 +76,7 @@ __device__ __forceinline__ void multiply(uint4* ring, int steps, CopyA copy_a, C
                                          Sums& sums) {
   auto fetch = [&](int step) {
     uint4* a = ring + step % STAGES * STAGE;
-    if (step < steps) {
+    if (step < steps) {  // or copies would still be under way at the end
 #pragma unroll
       for (int copy = 0; copy < COPIES; copy++) {
         int to = place<L>(line_of<L>(copy), chunk_of<L>());
