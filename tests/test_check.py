@@ -305,8 +305,8 @@ def test_what_cannot_be_checked_is_told(suffix, text, said, tmp_path):
 
 @needs_gcc
 def test_what_does_not_compile_is_told_with_its_line(tmp_path):
-    text = SHARED.replace("float sum = 0;", "float sum = 0")
-    with pytest.raises(CompileError, match=r"mine.cu:9:\d+: error: expected"):
+    text = SHARED.replace("float sum = 0;", "float sum = zero;")
+    with pytest.raises(CompileError, match=r"mine.cu:10:\d+: error: .zero. was not"):
         checked("matmul", text, ".cu", tmp_path)
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigen.check.ops import Case, Op
+from minigen.check.op import Case, Op
 
 EPS = float(np.finfo(np.float32).eps)
 RACE = re.compile(r"race|barrier|thread sanitizer|lanes? that")

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from minigen.check.diagnosis import Try, cause, depends_on_order, tolerance_of, where_wrong
-from minigen.check.ops import OPS, Case, Op
+from minigen.check.op import Case, Op
+from minigen.check.ops import OPS
 from minigen.check.process import EndedError, Step, in_a_child
 from minigen.check.student import (
     CheckError,

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from minigen.check.ops import Case, Op
+from minigen.check.op import Case, Op
 from minigen.kernels.cpu import emulated
 from minigen.kernels.cpu.build import build
 from minigen.kernels.cpu.runner import launch
