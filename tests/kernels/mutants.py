@@ -60,6 +60,16 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "k0 < K + 1",
         "for (int k0 = 0; k0 < K; k0 += DEEP) {",
     ): "where K is a multiple of DEEP, one more tile, all zeros",
+    (
+        "conv2d/k2_halo.cu",
+        "c0 < C + 1",
+        "for (int c0 = 0; c0 < C; c0 += CS) {",
+    ): "where C is a multiple of CS, one more part of channels, all zeros",
+    (
+        "linear/k1_shared_tile.cu",
+        "k0 < K + 1",
+        "for (int k0 = 0; k0 < K; k0 += TILE) {",
+    ): "where K is a multiple of TILE, one more tile, all zeros",
 }
 
 
@@ -133,9 +143,9 @@ def edits(text: str) -> Iterator[Edit]:
                 (f"{words} is true", f"{words} is false"),
             )
         elif found[1] in ("<", "<="):
-            right = found.end()
-            more = (f"{words} + 1", f"{words} - 1")
-            yield Edit(right, end, "(", ") + MG_IS({}) - MG_IS({})", more)
+            right, step = found.end(), _step(text, start)
+            more = (f"{words} + 1", f"{words} - {step}")
+            yield Edit(right, end, "(", f") + MG_IS({{}}) - MG_IS({{}}) * ({step})", more)
         else:
             right = found.end()
             yield Edit(right, end, "(", ") + MG_IS({})", (f"{words} + 1",))
@@ -187,8 +197,10 @@ def _declares(text: str, bracket: int) -> bool:
         return True  # a template's type
     if not before.endswith(","):
         return False
-    start = max(_opening(text, name.start()), *(text.rfind(c, 0, name.start()) for c in ";{}"))
-    if text[start] in "([":
+    start = name.start() - 1
+    while start >= 0 and text[start] not in ";([{":  # back to the start of the statement
+        start = _opening(text, start) - 1 if text[start] in ")]}" else start - 1
+    if start >= 0 and text[start] in "([":
         return False
     head = re.match(r"\s*(?:\w+\s+)*([A-Za-z_]\w*)[\s*&]+[A-Za-z_]\w*\s*[\[=,(]", text[start + 1 :])
     return head is not None and head[1] not in NOT_TYPES
@@ -241,6 +253,14 @@ def _loop(text: str, at: int) -> bool | None:
     if opening >= 0 and text[opening] == "(" and re.search(r"\bfor\s*$", text[:opening]):
         return text[opening:at].count(";") == 1
     return False
+
+
+def _step(text: str, at: int) -> str:
+    """How far a loop from 0 on goes at each turn; 1 where it begins elsewhere."""
+    opening = _opening(text, at)
+    begin, _, goes_on = text[opening + 1 : _closing(text, opening)].split(";")
+    step = re.fullmatch(r"\s*\w+ \+= (\w+)\s*", goes_on)
+    return step[1] if step and re.fullmatch(r"\s*\w+ \w+ = 0", begin) else "1"
 
 
 def without_directives(text: str) -> str:
@@ -550,7 +570,9 @@ def look_for(tests: list[str], only: str = "", jobs: int = 2) -> Report:
             how[key] = how.get(key) or caught
     skipped = {Mutant(*m) for result in results for m in result["skipped"]}
     reached = {mutant for mutant, _ in how}
-    unseen = {Mutant(*m) for result in results for m in result["unseen"]} - reached - skipped
+    made = {Mutant(*m) for result in results for m in result["unseen"]} | reached
+    seen_files = {m.file for m in reached} if tests != all_tests() else {m.file for m in made}
+    unseen = {m for m in made - reached - skipped if m.file in seen_files}
     caught = Counter(by for by in how.values() if by)
     survivors = sorted(m for (m, _), by in how.items() if not by)
     failing = [test for result in results for test in result["failing"]]
