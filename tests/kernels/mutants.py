@@ -66,6 +66,11 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "for (int c0 = 0; c0 < C; c0 += CS) {",
     ): "where C is a multiple of CS, one more part of channels, all zeros",
     (
+        "conv2d/k5_winograd.cu",
+        "j < 3 + 1",
+        "for (int j = 0; j < 3; j++) filter_transform(u + j, 4);",
+    ): "the fourth column is written over by the transform of the rows",
+    (
         "linear/k1_shared_tile.cu",
         "k0 < K + 1",
         "for (int k0 = 0; k0 < K; k0 += TILE) {",
