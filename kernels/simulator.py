@@ -11,8 +11,8 @@ seed, as in kernels/cpu. It stops, with block, thread and line, at
     a race: two threads at one element of shared memory between two barriers, and one writes;
     a barrier that not all threads of a block reach.
 
-Shared and local arrays are full of NaN at first. Not here: functions of warps (shuffles, votes), and
-a barrier in a function that the kernel calls. Numba has a simulator of its own
+Shared and local arrays are full of NaN at first. Not here: functions of warps (shuffles, votes),
+and a barrier in a function that the kernel calls. Numba has a simulator of its own
 (NUMBA_ENABLE_CUDASIM=1); it has no order to choose, and says nothing of a race.
 """
 
