@@ -3,6 +3,7 @@
 Builds and runs are programs, several at once.
 """
 
+import importlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 
@@ -34,6 +35,8 @@ def runs(request):
     """(op, rung, sanitizer) of every test that was asked for -> what will come of it."""
     ours = [item for item in request.session.items if getattr(item, "originalname", "") == TEST]
     asked = [tuple(item.callspec.params[k] for k in ("op", "rung", "sanitize")) for item in ours]
+    for op, rung, _ in asked:  # here, not in several threads at once
+        importlib.import_module(f"minigen.kernels.{op}.{rung}")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield {job: pool.submit(run, *job) for job in asked}
         pool.shutdown(cancel_futures=True)
