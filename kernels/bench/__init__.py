@@ -14,5 +14,9 @@ It measures everything, so unlike the other folders here it may import all of mi
     report.py       the table, docs/benchmarks.md, its chart
     flops.py        what an op has to compute, from its shapes
     profile.py      where the time of a training step goes: minigen bench --profile RECIPE
+    gpu_cases.py    what is measured on a GPU, and what it has to do at least
+    gpu.py          how it is timed, and how minigen runs it
+    gpu_torch.py    how PyTorch runs it
+    gpu_report.py   the table, kernels/README.md, the roofline: minigen bench --device cuda
     tune.py         the fastest rung for each shape on this machine: minigen bench --tune
 """

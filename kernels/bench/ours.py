@@ -1,5 +1,6 @@
 """How minigen runs a case: an op with each of its rungs, a whole step as the recipes run it."""
 
+import importlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -54,11 +55,12 @@ PARTS = {"group_norm_silu": "group_norm", "linear": "matmul"}  # the op, where t
 
 
 def ladder(case: Case) -> tuple[str, tuple[str, ...]]:
-    """The primitive whose rungs are compared, and their names, slow to fast."""
+    """The primitive whose rungs for the CPU are compared, and their names, slow to fast."""
     if case.kind in ("whole", "memory"):
         return case.op, ()
     op = case.op if rungs_of(case.op) else PARTS.get(case.op, case.op)
-    return op, rungs_of(op)
+    on_gpu = getattr(importlib.import_module(f"minigen.kernels.{op}"), "CUDA_RUNGS", ())
+    return op, tuple(rung for rung in rungs_of(op) if rung not in on_gpu)
 
 
 def variants(case: Case, rungs: bool) -> list[str]:

@@ -38,14 +38,14 @@ def _cells(result: Result, timing: Timing) -> list[str]:
         return [ran, f"{timing.megabytes:.0f} MB", "", "", "", "", *ratios]
     assert timing.ms is not None
     rates = [f"{n / timing.ms / 1e6:.1f}" if n else "" for n in (result.flops, result.bytes)]
-    spread = f"{_digits(timing.low)} ... {_digits(timing.high)}"
-    return [ran, _digits(timing.ms), spread, *rates, f"{timing.error:.0e}", *ratios]
+    spread = f"{digits(timing.low)} ... {digits(timing.high)}"
+    return [ran, digits(timing.ms), spread, *rates, f"{timing.error:.0e}", *ratios]
 
 
-def _digits(ms: float | None) -> str:
+def digits(ms: float | None) -> str:
     """Three digits of a time.
 
-    >>> _digits(0.01234), _digits(12.345), _digits(1234.5)
+    >>> digits(0.01234), digits(12.345), digits(1234.5)
     ('0.0123', '12.3', '1234')
     """
     assert ms is not None
@@ -150,16 +150,16 @@ def write(results: Sequence[Result], docs: Path, command: str) -> list[Path]:
     return paths
 
 
-def between_markers(page: str, table: str) -> str:
+def between_markers(page: str, table: str, begin: str = BEGIN, end: str = END) -> str:
     """The page with `table` in the place of what stood between the markers.
 
     Raises: ValueError where a marker is missing.
     """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"bench: the page needs the lines {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{table}\n\n{END}{after}"
+    before, begun, rest = page.partition(begin)
+    _, ended, after = rest.partition(end)
+    if not begun or not ended:
+        raise ValueError(f"bench: the page needs the lines {begin} and {end}")
+    return f"{before}{begin}\n\n{table}\n\n{end}{after}"
 
 
 def markdown(results: Sequence[Result], about: dict[str, str]) -> str:

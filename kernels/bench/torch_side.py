@@ -76,7 +76,7 @@ def to_torch(a: np.ndarray, kind: str, layout: torch.memory_format) -> Tensor:
 def from_torch(x: Tensor, kind: str) -> np.ndarray:
     """The way back."""
     axes = {"p": (0, 2, 3, 1), "f": (2, 3, 1, 0), "l": (1, 0)}.get(kind)
-    a = x.detach().numpy()
+    a = x.detach().float().cpu().numpy()
     return a if axes is None else a.transpose(axes)
 
 
@@ -119,7 +119,8 @@ def _filled_like(g: Tensor, shape: tuple[int, ...]) -> Tensor:
     if (shape, last) not in _made:
         _made.clear()
         layout = torch.channels_last if last else torch.contiguous_format
-        _made[shape, last] = torch.zeros(shape).contiguous(memory_format=layout)
+        zeros = torch.zeros(shape, dtype=g.dtype, device=g.device)
+        _made[shape, last] = zeros.contiguous(memory_format=layout)
     return _made[shape, last]
 
 
@@ -161,22 +162,33 @@ def _adamw(case: Case, variant: str) -> Work:
 
 
 def _train(case: Case, variant: str) -> Work:
+    return train(case, variant)
+
+
+def train(case: Case, variant: str, compiled: Any = None, **adamw: Any) -> Work:
+    """A training step; for `compiled` see training_step."""
     recipe, n = case.settings["recipe"], case.settings["batch"]
-    step, model = training_step(recipe, variant)
+    step, model = training_step(recipe, variant, compiled, **adamw)
     batch = _batch(recipe, n, variant)
     return Work(lambda: step(batch), lambda: _answer(model, recipe, n, variant))
 
 
-def training_step(recipe: str, variant: str) -> tuple[Callable[[Any], None], torch.nn.Module]:
-    """Loss, gradients, clipping and AdamW; and the network that is trained."""
+def training_step(
+    recipe: str, variant: str, compiled: Any = None, **adamw: Any
+) -> tuple[Callable[[Any], None], torch.nn.Module]:
+    """Loss, gradients, clipping and AdamW; and the network that is trained.
+
+    compiled  what makes a faster function of the network; None: nothing
+    """
     config, ours = work.network(recipe)
     model = torch_unet.build(ours).to(memory_format=LAYOUTS[variant])  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(model.parameters(), **work.ADAMW)
+    optimizer = torch.optim.AdamW(model.parameters(), **work.ADAMW, **adamw)
     loss = {"scenes": _scenes_loss, "fashion_ddpm": _fashion_loss}[recipe](config)
+    network = model if compiled is None else compiled(model)
 
     def step(batch: Any) -> None:
         optimizer.zero_grad()
-        loss(model, *batch).backward()
+        loss(network, *batch).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), work.MAX_NORM)
         optimizer.step()
 
@@ -188,7 +200,7 @@ def _scenes_loss(config: Any) -> Callable[..., Tensor]:
     assert flow.prediction_type == "x0"
 
     def loss(model: Any, x0: Tensor, words: Tensor) -> Tensor:
-        t = torch.sigmoid(flow.time_mean + flow.time_std * torch.randn(len(x0)))
+        t = torch.sigmoid(flow.time_mean + flow.time_std * torch.randn(len(x0), device=x0.device))
         share, eps = t[:, None, None, None], torch.randn_like(x0)
         y = model((1 - share) * x0 + share * eps, t, words)
         weight = (1 / share.clamp(min=1e-4) ** 2).clamp(max=flow.max_weight)
@@ -225,8 +237,13 @@ def _answer(model: Any, recipe: str, n: int, variant: str) -> list[np.ndarray]:
 
 
 def _sample(case: Case, variant: str) -> Work:
+    return sample(case, variant)
+
+
+def sample(case: Case, variant: str, compiled: Any = None) -> Work:
     """minigen.samplers.ddpm for a flow network, with guidance in one batch."""
     recipe, n = case.settings["recipe"], case.settings["batch"]
+    steps = case.settings.get("steps", work.SAMPLING_STEPS)
     config, ours = work.network(recipe)
     assert config.sampler == "ddpm"
     layout, scale = LAYOUTS[variant], config.guidance
@@ -234,14 +251,16 @@ def _sample(case: Case, variant: str) -> Work:
     words = torch.tensor(work.batch(recipe, n)[1])
     with torch.no_grad():  # the words are read once for all steps
         text = model.text(torch.cat([words, torch.zeros_like(words)]))
-    abars = alpha_bars_from_times(flow_times(work.SAMPLING_STEPS, config.shift, 1.0)).tolist()
+    abars = alpha_bars_from_times(flow_times(steps, config.shift, 1.0)).tolist()
+    predict = model.given_text if compiled is None else compiled(model.given_text)
+    where = words.device
 
     def run() -> Tensor:
-        x = torch.randn(n, 3, 32, 32).contiguous(memory_format=layout)
+        x = torch.randn(n, 3, 32, 32, device=where).contiguous(memory_format=layout)
         for abar, abar_next in pairwise(abars):
             a, b = math.sqrt(abar), math.sqrt(1 - abar)
-            xt, t = x / (a + b), torch.full((2 * n,), b / (a + b))
-            given, null = model.given_text(torch.cat([xt, xt]), t, *text).chunk(2)
+            xt, t = x / (a + b), torch.full((2 * n,), b / (a + b), device=where)
+            given, null = predict(torch.cat([xt, xt]), t, *text).chunk(2)
             x0 = (null + scale * (given - null)).clamp(-config.clip, config.clip)
             alpha = abar / abar_next
             on_x0 = math.sqrt(abar_next) * (1 - alpha) / (1 - abar)
@@ -252,7 +271,7 @@ def _sample(case: Case, variant: str) -> Work:
         return x
 
     inside = torch.inference_mode
-    return Work(run, lambda: _answer(model, recipe, n, variant), inside, per=work.SAMPLING_STEPS)
+    return Work(run, lambda: _answer(model, recipe, n, variant), inside, per=steps)
 
 
 WHOLE: dict[str, Callable[[Case, str], Work]] = {

@@ -2,11 +2,13 @@
 
 import argparse
 import importlib.util
+import math
 import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
+from minigen.backend import GPUError
 from minigen.recipes import recipe_names
 
 EXAMPLES = """examples:
@@ -16,6 +18,8 @@ EXAMPLES = """examples:
   minigen bench --profile scenes
   MINIGEN_KERNELS=reference minigen bench --profile scenes --out before.png
   minigen bench --tune
+  minigen bench --device cuda --against torch --write   the tables of kernels/README.md
+  minigen bench --device cuda --ceilings 82.6,1.0       what a GPU of these TFLOP/s, TB/s needs
 
 Numbers mean something on an idle machine only."""
 
@@ -28,9 +32,15 @@ def add_options(parser: argparse.ArgumentParser, words: list[str]) -> None:
     parser.add_argument("--only", metavar="TEXT", help="cases whose name contains this")
     parser.add_argument("--list", action="store_true", help="list the cases")
     parser.add_argument("--rungs", action="store_true", help="the reference and every rung too")
-    parser.add_argument("--against", choices=["torch"], help="PyTorch on the same cores, in turns")
+    parser.add_argument("--against", choices=["torch"], help="PyTorch on the same device, in turns")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where (cpu)")
+    parser.add_argument(
+        "--ceilings",
+        metavar="TFLOPS,TBS",
+        help="with --device cuda: count what a GPU that can do so much needs, and time nothing",
+    )
     parser.add_argument("--quick", action="store_true", help="tiny batches, to see that all runs")
-    parser.add_argument("--write", action="store_true", help="bring docs/benchmarks.md up to date")
+    parser.add_argument("--write", action="store_true", help="bring the tables up to date")
     parser.add_argument(
         "--profile", metavar="RECIPE", help="where the time of a recipe's training step goes"
     )
@@ -47,6 +57,10 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("bench: --out names the chart of --profile, which is not given")
     if args.tune:
         return _tune(args)
+    if args.device == "cuda":
+        return _on_gpu(args)
+    if args.ceilings is not None:
+        raise ValueError("bench: --ceilings is for --device cuda")
     return _measure(args)
 
 
@@ -88,7 +102,10 @@ def _chosen(args: argparse.Namespace) -> list[Any]:
     """
     from minigen.kernels.bench.cases import listed
 
-    cases = listed(args.quick)
+    return _named(args, listed(args.quick))
+
+
+def _named(args: argparse.Namespace, cases: list[Any]) -> list[Any]:
     ops = _ops(args, {case.op for case in cases if case.kind in ("op", "backward")})
     if ops is not None or args.whole:
         steps = [case for case in cases if case.kind in ("whole", "memory")] if args.whole else []
@@ -110,6 +127,95 @@ def _ops(args: argparse.Namespace, known: set[str]) -> list[str] | None:
                 f"bench: --ops has {op!r}, expected some of {', '.join(sorted(known))}"
             )
     return ops
+
+
+# --------------------------------------------------------------------------------------------- GPU
+
+
+def _on_gpu(args: argparse.Namespace) -> int:
+    """Time it on the GPU, or without one count what it has to do."""
+    from minigen.kernels.bench.gpu_cases import H200, floors, gpu_listed
+    from minigen.kernels.gpu import require
+
+    if args.write and (args.quick or args.ceilings):
+        raise ValueError("bench: --quick and --ceilings measure nothing that is worth writing down")
+    cases = _named(args, gpu_listed(args.quick))
+    if args.list:
+        print("\n".join(case.name for case in cases))
+        return 0
+    ceilings = None if args.ceilings is None else _ceilings(args.ceilings)
+    if ceilings is None:
+        try:
+            require()
+        except GPUError as error:
+            if args.write:
+                raise
+            print(f"Nothing is timed: {error}.")
+            ceilings = H200
+    if ceilings is None:
+        return _time_on_gpu(args, cases)
+    print(floors(cases, ceilings))
+    return 0
+
+
+def _ceilings(text: str) -> Any:
+    """Of "67,4.8". Raises: ValueError."""
+    from minigen.kernels.bench.gpu_cases import Ceilings
+
+    try:
+        flops, copied = (float(number) for number in text.split(","))
+    except ValueError:
+        flops = copied = math.nan
+    if not (0 < flops < math.inf and 0 < copied < math.inf):
+        raise ValueError(
+            f"bench: --ceilings is {text!r}, expected TFLOP/s and TB/s as in --ceilings 67,4.8"
+        )
+    return Ceilings({"fp32": flops * 1e12}, copied * 1e12, "as given")
+
+
+def _time_on_gpu(args: argparse.Namespace, cases: list[Any]) -> int:
+    from tqdm import tqdm
+
+    from minigen.kernels.bench import gpu, gpu_report
+
+    how = gpu.How(args.quick)
+    time_torch, about = None, gpu.device()
+    if args.against:
+        time_torch, more = _torch_on_gpu()
+        about |= more
+    about["command"] = _command()
+    ceilings = gpu.measured_ceilings(how)
+    print("; ".join(f"{name} {value}" for name, value in about.items()))
+    print(gpu_report.about_ceilings(ceilings))
+    rows = []
+    bar = tqdm(cases, unit="case", disable=not sys.stderr.isatty())
+    for case in bar:
+        bar.set_description(case.name)
+        time_ours = gpu.time_whole if case.kind == "whole" else gpu.time_rungs
+        rows += time_ours(case, how, ceilings)
+        if time_torch is not None:
+            rows += time_torch(case, how, ceilings)
+    print(gpu_report.text(rows))
+    if args.write:
+        checkout = Path(__file__).resolve().parents[2]
+        for path in gpu_report.write(rows, about, ceilings, checkout):
+            print(path, file=sys.stderr)
+    failures = gpu_report.failures(rows)
+    for failure in failures:
+        print("minigen: error:", failure, file=sys.stderr)
+    return FAILED if failures else 0
+
+
+def _torch_on_gpu() -> tuple[Any, dict[str, str]]:
+    if importlib.util.find_spec("torch") is None:
+        raise ValueError('bench: PyTorch is not installed: pip install "minigen[bench]"')
+    import torch
+
+    if not torch.cuda.is_available():
+        raise ValueError(f"bench: PyTorch {torch.__version__} finds no GPU: install one for CUDA")
+    from minigen.kernels.bench import gpu_torch
+
+    return gpu_torch.time_torch, gpu_torch.settings()
 
 
 def _command() -> str:
