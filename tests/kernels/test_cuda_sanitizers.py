@@ -1,6 +1,6 @@
 """Every CUDA rung of every op under AddressSanitizer and ThreadSanitizer: neither finds anything.
 
-Builds and runs are programs, several at once.
+Builds and runs are programs, several at once. They take minutes: `pytest -m sanitizers`.
 """
 
 import importlib
@@ -33,6 +33,8 @@ def run(op, rung, sanitize):
 @pytest.fixture(scope="module")
 def runs(request):
     """(op, rung, sanitizer) of every test that was asked for -> what will come of it."""
+    if "sanitizers" not in request.config.option.markexpr:
+        pytest.skip("takes minutes: pytest -m sanitizers")
     ours = [item for item in request.session.items if getattr(item, "originalname", "") == TEST]
     asked = [tuple(item.callspec.params[k] for k in ("op", "rung", "sanitize")) for item in ours]
     for op, rung, _ in asked:  # here, not in several threads at once
@@ -42,6 +44,7 @@ def runs(request):
         pool.shutdown(cancel_futures=True)
 
 
+@pytest.mark.sanitizers
 @pytest.mark.parametrize("sanitize", SANITIZERS)
 @pytest.mark.parametrize(("op", "rung"), RUNGS, ids=str)
 def test_no_sanitizer_finds_anything(op, rung, sanitize, runs):
