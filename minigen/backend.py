@@ -205,10 +205,14 @@ def _check_default(who: str, default: str) -> None:
         )
 
 
-def rungs_of(op: str) -> tuple[str, ...]:
-    """Names of the kernels of `op`, slow to fast, the CPU's first; none where it has no folder."""
+def rungs_of(op: str, on: str | None = None) -> tuple[str, ...]:
+    """Names of the kernels of `op`, slow to fast, the CPU's first; none where it has no folder.
+
+    on="cpu" or "gpu": only those for arrays there.
+    """
+    lists = {"cpu": ("RUNGS",), "gpu": ("CUDA_RUNGS",), None: ("RUNGS", "CUDA_RUNGS")}[on]
     folder = _load(op)
-    return (*getattr(folder, "RUNGS", ()), *getattr(folder, "CUDA_RUNGS", ()))
+    return tuple(name for names in lists for name in getattr(folder, names, ()))
 
 
 def _fastest_first(op: str, arrays: tuple[Array, ...], params: dict[str, Any]) -> Iterable[str]:

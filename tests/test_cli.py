@@ -371,6 +371,7 @@ def test_an_options_namespace_is_all_that_paint_is_given(monkeypatch):
     monkeypatch.setattr("minigen.paint.run_paint", seen.append)
     assert main(["paint", "a red circle", "-n", "4", "--strip", "--scale", "1"]) == 0
     expected = {"prompt": "a red circle", "n": 4, "strip": True, "scale": 1, "seed": 0}
+    expected |= {"device": "cpu"}
     expected |= dict.fromkeys(["prompts", "model", "steps", "guidance", "sampler", "out", "again"])
     assert {k: v for k, v in vars(seen[0]).items() if k not in ("command", "traceback")} == expected
     assert isinstance(seen[0], argparse.Namespace)

@@ -1,6 +1,5 @@
 """How minigen runs a case: an op with each of its rungs, a whole step as the recipes run it."""
 
-import importlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -59,8 +58,7 @@ def ladder(case: Case) -> tuple[str, tuple[str, ...]]:
     if case.kind in ("whole", "memory"):
         return case.op, ()
     op = case.op if rungs_of(case.op) else PARTS.get(case.op, case.op)
-    on_gpu = getattr(importlib.import_module(f"minigen.kernels.{op}"), "CUDA_RUNGS", ())
-    return op, tuple(rung for rung in rungs_of(op) if rung not in on_gpu)
+    return op, rungs_of(op, "cpu")
 
 
 def variants(case: Case, rungs: bool) -> list[str]:

@@ -26,7 +26,7 @@ def choices(ops: list[str] | None, quick: bool) -> list[Case]:
         for case in [*listed(quick), *_convolutions()]
         if case.kind == "op"
         and (ops is None or case.op in ops)
-        and len(rungs_of(_primitive(case.op))) > 1
+        and len(rungs_of(_primitive(case.op), "cpu")) > 1
     ]
 
 
@@ -56,7 +56,7 @@ def _convolutions() -> Iterator[Case]:
 
 
 def _primitive(op: str) -> str:
-    return op if rungs_of(op) else PARTS.get(op, op)
+    return op if rungs_of(op, "cpu") else PARTS.get(op, op)
 
 
 def entries(case: Case, quick: bool) -> Iterator[dict[str, Any]]:
@@ -64,7 +64,9 @@ def entries(case: Case, quick: bool) -> Iterator[dict[str, Any]]:
     op = _primitive(case.op)
     for threads in sorted({cores(), 1}, reverse=True):
         ms = {
-            rung: found for rung in rungs_of(op) if (found := _time(case, op, rung, threads, quick))
+            rung: found
+            for rung in rungs_of(op, "cpu")
+            if (found := _time(case, op, rung, threads, quick))
         }
         if ms:
             yield {

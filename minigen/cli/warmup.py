@@ -41,7 +41,7 @@ def _warmups() -> Iterator[tuple[str, Callable[[], None]]]:
     for folder in pkgutil.iter_modules(kernels.__path__):
         if not folder.ispkg or folder.name == "bench":
             continue
-        for rung in rungs_of(folder.name) if _is_op(folder.name) else ():
+        for rung in rungs_of(folder.name, "cpu") if _is_op(folder.name) else ():
             try:
                 module = importlib.import_module(f"minigen.kernels.{folder.name}.{rung}")
             except ImportError as error:  # a rung for a GPU, say: it cannot run here either
