@@ -17,11 +17,10 @@ import numpy as np
 
 from minigen.kernels.build import build
 from minigen.kernels.errors import GPUError, GPUMemoryError
-from minigen.kernels.signature import Parameter, check, kernels_of
+from minigen.kernels.signature import Parameter, check, kernels_of, wrong_sizes
 
 INSTALL = 'pip install "minigen[cuda12]" or "minigen[cuda13]"; nvidia-smi says which CUDA'
 STATIC = 48 << 10  # bytes of shared memory that a kernel has without asking for more
-MOST = (2**31 - 1, 65535, 65535, 1024, 1024, 64)  # of a grid's and a block's x, y, z
 
 
 def launch(
@@ -93,12 +92,8 @@ def _pointer(kernel: str, a: Any, device: int) -> int:
 
 
 def _check_sizes(kernel: str, sizes: Sequence[int], shared: int, device: Any) -> None:
-    for i, (n, most) in enumerate(zip(sizes, MOST)):
-        if not 1 <= n <= most:
-            what = f"the {'grid' if i < 3 else 'block'}'s {'xyz'[i % 3]}"
-            raise ValueError(f"{kernel}: {what} is {n}, it must be 1 to {most}")
-    if sizes[3] * sizes[4] * sizes[5] > 1024:
-        raise ValueError(f"{kernel}: a block of {tuple(sizes[3:])} threads; 1024 are the most")
+    if wrong := wrong_sizes(kernel, sizes):
+        raise ValueError(wrong)
     if shared > STATIC:
         most = device.attributes["MaxSharedMemoryPerBlockOptin"]
         if shared > most:

@@ -6,6 +6,7 @@ and arguments checked against it, because a kernel that gets a number for a poin
 computes nonsense.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -70,6 +71,20 @@ def _parameter(text: str) -> Parameter:
     *kind, name = [w for w in words if w not in ("const", "__restrict__")]
     name_of_type = " ".join(kind).replace(" *", "*").replace("unsigned int", "unsigned")
     return Parameter(name_of_type, name, "const" in words)
+
+
+MOST = (2**31 - 1, 65535, 65535, 1024, 1024, 64)  # of a grid's and a block's x, y, z
+
+
+def wrong_sizes(kernel: str, sizes: Sequence[int]) -> str | None:
+    """Why no GPU starts so large or so small a grid of blocks, None where all do."""
+    for i, (n, most) in enumerate(zip(sizes, MOST)):
+        if not 1 <= n <= most:
+            what = f"the {'grid' if i < 3 else 'block'}'s {'xyz'[i % 3]}"
+            return f"{kernel}: {what} is {n}, it must be 1 to {most}"
+    if math.prod(sizes[3:]) > 1024:
+        return f"{kernel}: a block of {tuple(sizes[3:])} threads; 1024 are the most"
+    return None
 
 
 def check(

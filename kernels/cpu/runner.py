@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigen.kernels.cpu.build import build
-from minigen.kernels.signature import Parameter, check, kernels_of
+from minigen.kernels.signature import Parameter, check, kernels_of, wrong_sizes
 
 
 class EmulationError(RuntimeError):
@@ -132,13 +132,8 @@ def launch(
 
 def check_sizes(kernel: str, sizes: Sequence[int], shared: int) -> None:
     """Raise EmulationError where no GPU would start so large or so small a grid."""
-    most = (2**31 - 1, 65535, 65535, 1024, 1024, 64)
-    for name, n, limit in zip(("x", "y", "z") * 2, sizes, most):
-        if not 1 <= n <= limit:
-            what = "block" if limit <= 1024 else "grid"
-            raise EmulationError(f"{kernel}: the {what}'s {name} is {n}, it must be 1 to {limit}")
-    if np.prod(sizes[3:]) > 1024:
-        raise EmulationError(f"{kernel}: a block of {sizes[3:]} threads; 1024 are the most")
+    if wrong := wrong_sizes(kernel, sizes):
+        raise EmulationError(wrong)
     if shared > 227 << 10:
         raise EmulationError(f"{kernel}: {shared} bytes of shared memory; 232448 are the most")
 
