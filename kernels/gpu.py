@@ -17,7 +17,7 @@ import numpy as np
 
 from minigen.kernels.build import build
 from minigen.kernels.errors import GPUError, GPUMemoryError
-from minigen.kernels.signature import Parameter, check, kernels_of, wrong_sizes
+from minigen.kernels.signature import Parameter, check, parameters_of, wrong_sizes
 
 INSTALL = 'pip install "minigen[cuda12]" or "minigen[cuda13]"; nvidia-smi says which CUDA'
 STATIC = 48 << 10  # bytes of shared memory that a kernel has without asking for more
@@ -58,15 +58,13 @@ def _loaded(
     source: Path, stamp: int, kernel: str, defines: tuple[tuple[str, object], ...], device: int
 ) -> tuple[Any, list[Parameter]]:
     """A kernel on a GPU, as CuPy's RawKernel, and its parameters."""
-    parameters = kernels_of(source.read_text("utf-8"))
-    if kernel not in parameters:
-        raise ValueError(f"{source.name}: has no kernel {kernel!r}, it has {list(parameters)}")
+    parameters = parameters_of(source, kernel)
     cupy = require()
     built = build(source, arch_of(cupy.cuda.Device(device).compute_capability), dict(defines))
     with plain_errors(f"{source.name} cannot be loaded"):
         function = cupy.RawModule(path=str(built.cubin)).get_function(kernel)
         _ = function.num_regs  # loads it now: what fails, fails here
-    return function, parameters[kernel]
+    return function, parameters
 
 
 def arch_of(capability: str) -> str:

@@ -9,6 +9,7 @@ computes nonsense.
 import math
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,6 +65,14 @@ def kernels_of(text: str) -> dict[str, list[Parameter]]:
     """The kernels that a file exports, in its order, and their parameters."""
     found = _KERNEL.findall(without_comments(text))
     return {name: [_parameter(p) for p in words.split(",") if p.strip()] for name, words in found}
+
+
+def parameters_of(source: Path, kernel: str) -> list[Parameter]:
+    """Those of one kernel of a file. Raises: ValueError where the file has no such kernel."""
+    found = kernels_of(source.read_text("utf-8"))
+    if kernel not in found:
+        raise ValueError(f"{source.name}: has no kernel {kernel!r}, it has {list(found)}")
+    return found[kernel]
 
 
 def _parameter(text: str) -> Parameter:

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigen.kernels.cpu.build import build
-from minigen.kernels.signature import Parameter, check, kernels_of, wrong_sizes
+from minigen.kernels.signature import Parameter, check, parameters_of, wrong_sizes
 
 
 class EmulationError(RuntimeError):
@@ -117,16 +117,14 @@ def launch(
     Raises: EmulationError; CompileError; NoCompilerError; TypeError for arguments that do not fit.
     """
     how = _emulation.get() or Emulation(0, None, [])
-    parameters = kernels_of(source.read_text("utf-8"))
-    if kernel not in parameters:
-        raise ValueError(f"{source.name}: has no kernel {kernel!r}, it has {list(parameters)}")
-    fitting = check(kernel, parameters[kernel], arguments, lambda a: a.ctypes.data)
+    parameters = parameters_of(source, kernel)
+    fitting = check(kernel, parameters, arguments, lambda a: a.ctypes.data)
     built = build(source, defines or {}, how.sanitize)
     sizes = (*grid, 1, 1)[:3] + (*block, 1, 1)[:3]
     check_sizes(kernel, sizes, shared)
     begin = time.perf_counter()
     start = _in_this_process if how.sanitize is None else _as_a_program
-    start(built, kernel, sizes, shared, parameters[kernel], fitting, how)
+    start(built, kernel, sizes, shared, parameters, fitting, how)
     how.launches.append(Launch(kernel, sizes, shared, time.perf_counter() - begin))
 
 
