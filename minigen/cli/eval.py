@@ -1,4 +1,4 @@
-"""Measure a model; a run folder keeps the numbers in RUN/evaluation.json."""
+"""Measure a model; a run folder keeps the numbers in RUN/evaluation.json, and the pictures."""
 
 import argparse
 import json
@@ -6,6 +6,8 @@ from pathlib import Path
 
 from minigen.cli.runs import add_run_options, call
 from minigen.data.files import write_atomically
+from minigen.metrics.report import Measured, Report
+from minigen.train import save_picture
 
 EXAMPLES = """examples:
   minigen eval scenes
@@ -19,13 +21,36 @@ def add_options(parser: argparse.ArgumentParser, words: list[str]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    numbers = {name: float(value) for name, value in call(args, "evaluate").items()}
-    width = max(map(len, numbers), default=0)
-    for name, value in numbers.items():
-        print(f"{name:{width}}  {value:.6g}")
+    found = call(args, "evaluate")
+    report = found if isinstance(found, Report) else Report(found)
+    width = max(map(len, report.numbers), default=0)
+    for name, value in report.numbers.items():
+        print(f"{name:{width}}  {value if isinstance(value, Measured) else f'{value:.6g}'}")
     if Path(args.model).is_dir():
-        apart = ("command", "traceback", "model")
-        settings = {name: value for name, value in vars(args).items() if name not in apart}
-        content = json.dumps({"numbers": numbers, "settings": settings}, indent=2) + "\n"
-        write_atomically(Path(args.model) / "evaluation.json", content.encode())
+        _keep(report, args, Path(args.model))
+    for remark in report.remarks:
+        print(f"note: {remark}")
     return 0
+
+
+def _keep(report: Report, args: argparse.Namespace, folder: Path) -> None:
+    """The report in the run folder: evaluation.json, evaluation_<name>.png."""
+    apart = ("command", "traceback", "model")
+    settings = {name: value for name, value in vars(args).items() if name not in apart}
+    numbers = {name: float(value) for name, value in report.numbers.items()}
+    errors = {
+        name: value.error
+        for name, value in report.numbers.items()
+        if isinstance(value, Measured) and value.error is not None
+    }
+    content = {
+        "numbers": numbers,
+        "standard errors": errors,
+        "remarks": report.remarks,
+        "settings": settings,
+    }
+    write_atomically(folder / "evaluation.json", (json.dumps(content, indent=2) + "\n").encode())
+    for name, picture in report.pictures.items():
+        path = folder / f"evaluation_{name}.png"
+        save_picture(path, picture)
+        print(path)
