@@ -41,6 +41,22 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
     return np.rint((np.clip(images, -1, 1) + 1) * 127.5).astype(np.uint8)
 
 
+def binarise(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Every pixel drawn black or white, 1 with the probability of its grey: uint8 -> float32 {0, 1}.
+
+    `P(x = 1) = grey / 255`, each pixel on its own: black stays 0, white stays 1. Drawn anew at
+    every step of a training this is dynamically binarised MNIST; a test set is drawn once, from
+    a fixed seed.
+
+    Raises: ValueError unless the pictures are uint8.
+    Source: R. Salakhutdinov and I. Murray, "On the quantitative analysis of deep belief
+    networks", 2008, section 5.
+    """
+    if images.dtype != np.uint8:
+        raise ValueError(f"binarise: got {images.dtype}, expected uint8")
+    return (rng.random(images.shape, np.float32) * 255 < images).astype(np.float32)
+
+
 def grid(images: np.ndarray, columns: int | None = None, gap: int = 0) -> np.ndarray:
     """Many pictures on one sheet, row by row; what is left over at the end is white.
 

@@ -45,6 +45,20 @@ def test_numbers_of_the_wrong_kind_are_refused(convert, value, message):
         convert(value)
 
 
+def test_a_pixel_is_drawn_white_with_the_probability_of_its_grey(rng):
+    drawn = pixels.binarise(np.broadcast_to(EVERY_BYTE, (4000, 256)), rng)
+    grey = EVERY_BYTE / 255
+    assert drawn.dtype == np.float32 and set(np.unique(drawn)) == {0, 1}
+    assert np.all(np.abs(drawn.mean(0) - grey) <= 5 * np.sqrt(grey * (1 - grey) / 4000))
+
+
+def test_a_seed_draws_the_same_black_and_white_pictures(picture):
+    first, second = (pixels.binarise(picture, np.random.default_rng(3)) for _ in range(2))
+    assert np.array_equal(first, second)
+    with pytest.raises(ValueError, match="binarise: got float64, expected uint8"):
+        pixels.binarise(picture / 255, np.random.default_rng(3))
+
+
 @pytest.mark.parametrize("gap", [0, 2])
 @pytest.mark.parametrize(("n", "columns", "rows"), [(1, None, 1), (5, 3, 2), (4, 9, 1), (7, 2, 4)])
 def test_a_grid_has_every_picture_in_its_place(n, columns, rows, gap, rng):
