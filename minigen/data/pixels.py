@@ -42,7 +42,7 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
 
 
 def binarise(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Every pixel drawn black or white, 1 with the probability of its grey: uint8 -> float32 {0, 1}.
+    """Every pixel is drawn black or white: uint8 -> float32 {0, 1}.
 
     `P(x = 1) = grey / 255`, each pixel on its own: black stays 0, white stays 1. Drawn anew at
     every step of a training this is dynamically binarised MNIST; a test set is drawn once, from

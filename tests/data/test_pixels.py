@@ -48,7 +48,8 @@ def test_numbers_of_the_wrong_kind_are_refused(convert, value, message):
 def test_a_pixel_is_drawn_white_with_the_probability_of_its_grey(rng):
     drawn = pixels.binarise(np.broadcast_to(EVERY_BYTE, (4000, 256)), rng)
     grey = EVERY_BYTE / 255
-    assert drawn.dtype == np.float32 and set(np.unique(drawn)) == {0, 1}
+    assert drawn.dtype == np.float32
+    assert set(np.unique(drawn)) == {0, 1}
     assert np.all(np.abs(drawn.mean(0) - grey) <= 5 * np.sqrt(grey * (1 - grey) / 4000))
 
 
