@@ -6,6 +6,7 @@ from minigen.nn.blocks import AdaLN, ResBlock
 from minigen.nn.conv import Conv2d, ConvTranspose2d
 from minigen.nn.dropout import Dropout
 from minigen.nn.embedding import Embedding, timestep_embedding
+from minigen.nn.labelled_unet import LabelledUNet
 from minigen.nn.linear import Linear
 from minigen.nn.module import Buffer, Module, ModuleList, Parameter, Sequential
 from minigen.nn.norm import BatchNorm2d, GroupNorm, InstanceNorm2d, LayerNorm, RMSNorm
@@ -23,6 +24,7 @@ __all__ = [
     "FeedForward",
     "GroupNorm",
     "InstanceNorm2d",
+    "LabelledUNet",
     "LayerNorm",
     "Linear",
     "Module",

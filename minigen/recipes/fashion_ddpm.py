@@ -25,7 +25,6 @@ from minigen.metrics.agreement import accuracy
 from minigen.models.diffusion import ddpm
 from minigen.models.diffusion.ddpm import DDPMConfig
 from minigen.models.features.classifier import Classifier, ClassifierConfig
-from minigen.ops import pixel_shuffle, space_to_depth
 from minigen.optim import EMA, AdamW, Muon, split_matrices
 from minigen.parallel import cores, in_parts
 from minigen.schedules import warmup_linear
@@ -62,31 +61,14 @@ class Config:
         return DDPMConfig(schedule=self.schedule, prediction_type=self.prediction_type)
 
 
-class GarmentUNet(nn.Module):
-    """A U-Net over 2 x 2 patches that knows the label.
+class GarmentUNet(nn.LabelledUNet):
+    """The network of a Config: it knows the ten classes, and DDPM's integer times.
 
     Shapes: xt (N, 28, 28, 1), t (N,), labels (N,) -> (N, 28, 28, 1).
     """
 
     def __init__(self, config: Config, *, rng: np.random.Generator):
-        levels = len(config.channels)
-        attention = (False,) * (levels - 1) + (True,)
-        unet = nn.UNetConfig(
-            in_channels=4,
-            out_channels=4,
-            sample_size=14,
-            channels=config.channels,
-            blocks=config.blocks,
-            self_attention=attention,
-            cross_attention=(False,) * levels,
-            time_scale=1.0,
-        )
-        self.label = nn.Embedding(CLASSES + 1, unet.embedding_width, rng=rng)
-        self.unet = nn.UNet(unet, rng=rng)
-
-    def forward(self, xt: Tensor, t: np.ndarray, labels: np.ndarray) -> Tensor:
-        patches = space_to_depth(xt, 2)  # (N, 14, 14, 4)
-        return pixel_shuffle(self.unet(patches, t, embedding=self.label(labels)), 2)
+        super().__init__(CLASSES, config.channels, config.blocks, time_scale=1.0, rng=rng)
 
 
 @auto_unless_chosen()

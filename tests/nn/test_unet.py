@@ -192,3 +192,28 @@ def test_a_unet_overfits_eight_pictures():
         optimizer.step()
     with no_grad():
         assert mse_loss(model(x, t, codes(np.arange(8))), Tensor(x0)).item() < 0.1
+
+
+# ---------------------------------------------------------------------------------- LabelledUNet
+
+
+def test_a_label_and_a_time_reach_every_patch():
+    rng = np.random.default_rng(0)
+    model = nn.LabelledUNet(3, (8, 16), size=8, rng=rng)
+    for p in model.parameters():
+        p.data += 0.1 * rng.standard_normal(p.shape).astype(np.float32)
+    x = np.broadcast_to(rng.standard_normal((8, 8, 1)), (3, 8, 8, 1)).astype(np.float32)
+    y = model(Tensor(x), np.array([0.5, 0.5, 0.9], np.float32), np.array([0, 3, 3])).data
+    assert y.shape == x.shape
+    assert np.abs(y[0] - y[1]).min() > 0
+    assert np.abs(y[1] - y[2]).min() > 0
+
+
+def test_an_untrained_labelled_unet_predicts_zero_and_knows_its_labels():
+    model = nn.LabelledUNet(3, (8, 16), size=8, rng=np.random.default_rng(0))
+    x, t = Tensor(np.ones((2, 8, 8, 1), np.float32)), np.array([0.1, 1.0], np.float32)
+    assert not model(x, t, np.array([0, 3])).data.any()
+    with pytest.raises(IndexError, match="indices are integers"):
+        model(x, t, np.array([0, 4]))
+    with pytest.raises(ValueError, match="size 9 is no multiple of patch 2"):
+        nn.LabelledUNet(3, (8, 16), size=9, rng=np.random.default_rng(0))
