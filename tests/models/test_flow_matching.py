@@ -7,7 +7,13 @@ import pytest
 from ring import RING, Net, fit, nearest
 
 from minigen.autograd import Tensor
-from minigen.models.flow_matching.flow_matching import FlowMatchingConfig, loss, sample
+from minigen.models.flow_matching.flow_matching import (
+    FlowMatchingConfig,
+    decode,
+    encode,
+    loss,
+    sample,
+)
 from minigen.schedules import flow_times
 
 M, S = 0.6, 0.4  # data ~ N(M, S^2)
@@ -177,3 +183,36 @@ def test_a_predicted_x0_is_clipped():
 def test_an_unknown_prediction_is_refused():
     with pytest.raises(ValueError, match="prediction_type is 'noise'"):
         FlowMatchingConfig(prediction_type="noise")
+
+
+def whole_velocity(xt, t):
+    """`true_velocity` with the t below it divided out, so that it has a value at t = 0 too."""
+    t = t[:, None]
+    top = t * (xt.data - M) - (1 - t) * S**2 * xt.data
+    return Tensor(top / ((1 - t) ** 2 * S**2 + t**2))
+
+
+def test_the_latent_of_a_picture_is_its_quantile_of_the_noise():
+    """Of N(M, S^2) the flow takes z to M + S z, so its way back takes x to (x - M) / S."""
+    z = np.linspace(-2, 2, 9)[:, None]
+    np.testing.assert_allclose(encode(whole_velocity, M + S * z, steps=400), z, atol=1e-4)
+    np.testing.assert_allclose(decode(whole_velocity, z, steps=400), M + S * z, atol=1e-4)
+
+
+def test_encoding_is_of_order_2_and_decoding_undoes_it():
+    x = np.linspace(-0.2, 1.4, 9)[:, None]
+    coarse, fine = (
+        np.abs(encode(whole_velocity, x, steps=n) - (x - M) / S).max() for n in (40, 80)
+    )
+    assert math.log2(coarse / fine) == pytest.approx(2, abs=0.15)
+    back = decode(whole_velocity, encode(whole_velocity, x, steps=80), steps=80)
+    np.testing.assert_allclose(back, x, atol=2e-3)
+
+
+def test_encoding_knows_its_conditions_and_needs_steps_and_a_velocity():
+    x = np.ones((2, 3))
+    labelled = encode(lambda xt, t, label: Tensor(0 * xt.data + label), x, conditions={"label": 5})
+    np.testing.assert_allclose(labelled, 6.0)
+    for config, steps in ((FlowMatchingConfig(), 0), (X0, 3)):
+        with pytest.raises(ValueError, match="flow_matching: steps is"):
+            encode(whole_velocity, x, config, steps=steps)
