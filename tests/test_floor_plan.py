@@ -13,7 +13,7 @@ FLOORS = [  # from the roof to the cellar; rooms on one floor do not import each
     {"recipes", "paint"},
     {"models"},
     {"samplers", "metrics", "train"},
-    {"nn", "optim", "schedules", "data", "check"},
+    {"nn", "optim", "schedules", "latents", "data", "check"},
     {"ops"},
     {"gradcheck", "trace", "parallel", "minigen"},  # minigen: what `import minigen` itself gives
     {"autograd"},

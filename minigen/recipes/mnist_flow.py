@@ -1,0 +1,151 @@
+"""Class-conditional flow matching on MNIST: noise becomes the digit that was asked for.
+
+    minigen train mnist_flow                        5 minutes, or as long as --minutes says
+    minigen sample runs/mnist_flow-1 -n 40
+    minigen eval runs/mnist_flow-1 -n 2048          agreement, precision and recall
+    minigen interpolate runs/mnist_flow-1 --from 3.png --to 8.png --spherical
+
+Straight lines from noise to digits, a U-Net over 2 x 2 patches (14 and 7 pixels) that predicts the
+velocity, labels left out of a tenth of the batch for classifier-free guidance. The flow without a
+label is run backwards to find the noise of a picture, its latent.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from tqdm import trange
+
+from minigen import nn
+from minigen.autograd import Tensor
+from minigen.backend import auto_unless_chosen
+from minigen.data.loader import Loader
+from minigen.data.mnist import mnist
+from minigen.data.pixels import to_float, to_uint8
+from minigen.models.flow_matching import flow_matching
+from minigen.models.flow_matching.flow_matching import FlowMatchingConfig
+from minigen.optim import EMA, AdamW, Muon, split_matrices
+from minigen.parallel import cores, in_parts
+from minigen.schedules import warmup_linear
+from minigen.train import RunFolder, WeightsFile, config_from, load_model, option
+from minigen.train import train as run_training
+
+CLASSES = 10
+NO_CLASS = CLASSES  # the label that stands for none, for classifier-free guidance
+NO_HIDDEN_LAYER = ("label", "positions", "input", "output")  # AdamW's, though matrices
+BATCH = 64  # pictures drawn at once
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of a run."""
+
+    minutes: float | None = option(5.0, "stop after so many minutes")
+    steps: int | None = option(None, "optimiser steps")
+    batch_size: int = option(64, "pictures a step")
+    channels: tuple[int, ...] = option((64, 128), "of the U-Net at 14 and 7 pixels")
+    blocks: int = option(1, "residual blocks of a level")
+    no_class: float = option(0.1, "share of labels left out, for guidance")
+    time_mean: float = option(0.0, "of logit(t) in training; above 0: more often near the noise")
+    time_std: float = option(1.0, "of logit(t) in training")
+    lr_matrices: float = option(0.02, "largest learning rate of Muon, for hidden matrices")
+    lr_rest: float = option(2e-3, "largest learning rate of AdamW, for the rest")
+    ema: float = option(0.995, "decay of the weights' moving average")
+    seed: int = option(0, "of weights and batches")
+    workers: int = option(cores(), "threads that share each batch")
+    sample_every: int = option(500, "steps between pictures")
+    save_every: int = option(500, "steps between checkpoints")
+    log_every: int = option(25, "steps between lines of log.csv")
+
+    def flow(self) -> FlowMatchingConfig:
+        return FlowMatchingConfig(time_mean=self.time_mean, time_std=self.time_std)
+
+
+def build(config: Config, rng: np.random.Generator) -> nn.LabelledUNet:
+    """xt (N, 28, 28, 1), t (N,), labels (N,) -> velocity (N, 28, 28, 1)."""
+    return nn.LabelledUNet(CLASSES, config.channels, config.blocks, rng=rng)
+
+
+@auto_unless_chosen()
+def train(config: Config, run: RunFolder) -> None:
+    """Train in `run`, or go on where it stands."""
+    rng = np.random.default_rng(config.seed)
+    model = build(config, rng)
+    matrices, rest = split_matrices(model.named_parameters(), NO_HIDDEN_LAYER)
+    images, labels = mnist("train")
+
+    def loss(model: nn.LabelledUNet, batch: Any, rng: np.random.Generator) -> Tensor:
+        pictures, labels = batch
+        known = np.where(rng.random(len(labels)) < config.no_class, NO_CLASS, labels)
+        return flow_matching.loss(model, to_float(pictures), rng, config.flow(), labels=known)
+
+    run_training(
+        model,
+        loss,
+        Loader([images, labels], config.batch_size, rng=rng),
+        optimizers=[
+            Muon(matrices.items(), config.lr_matrices),
+            AdamW(rest.items(), config.lr_rest),
+        ],
+        run=run,
+        rng=rng,
+        steps=config.steps,
+        minutes=config.minutes,
+        lr_schedule=partial(warmup_linear, warmup_steps=50),
+        ema=EMA(model, config.ema),
+        workers=config.workers,
+        sample=lambda model, rng: draw(model, np.arange(40) % CLASSES, rng, 20).repeat(3, -1),
+        sample_every=config.sample_every,
+        save_every=config.save_every,
+        log_every=config.log_every,
+    )
+
+
+def draw(
+    model: nn.LabelledUNet,
+    labels: np.ndarray,
+    rng: np.random.Generator,
+    steps: int = 30,
+    guidance: float = 1.5,
+    sampler: str = "flow_euler",
+) -> np.ndarray:
+    """A digit of each label, uint8 (N, 28, 28, 1), drawn `BATCH` at a time."""
+    pictures = []
+    for first in trange(0, len(labels), BATCH, desc="drawing", disable=len(labels) <= BATCH):
+        part = labels[first : first + BATCH]
+        pictures.append(
+            flow_matching.sample(
+                in_parts(model),
+                len(part),
+                rng,
+                (28, 28, 1),
+                sampler=sampler,
+                steps=steps,
+                conditions={"labels": part},
+                null_conditions={"labels": np.full_like(part, NO_CLASS)},
+                guidance_scale=guidance,
+            )
+        )
+    return to_uint8(np.concatenate(pictures))
+
+
+@auto_unless_chosen()
+def sample(
+    run: RunFolder | WeightsFile,
+    n: int,
+    rng: np.random.Generator,
+    *,
+    steps: int = 30,
+    guidance: float = 1.5,
+    sampler: str = "flow_euler",
+) -> np.ndarray:
+    """`n` digits, the classes in turn."""
+    labels = np.arange(n) % CLASSES
+    return draw(_trained(run), labels, rng, steps, guidance, sampler).repeat(3, axis=-1)
+
+
+def _trained(run: RunFolder | WeightsFile) -> nn.LabelledUNet:
+    model = build(config_from(Config, run.config), np.random.default_rng(0))
+    model.load_state_dict(load_model(run.path)[0])
+    return model.eval()
