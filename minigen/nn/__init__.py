@@ -7,13 +7,14 @@ from minigen.nn.conv import Conv2d, ConvTranspose2d
 from minigen.nn.dropout import Dropout
 from minigen.nn.embedding import Embedding, timestep_embedding
 from minigen.nn.labelled_unet import LabelledUNet
-from minigen.nn.linear import Linear
+from minigen.nn.linear import MLP, Linear
 from minigen.nn.module import Buffer, Module, ModuleList, Parameter, Sequential
 from minigen.nn.norm import BatchNorm2d, GroupNorm, InstanceNorm2d, LayerNorm, RMSNorm
 from minigen.nn.transformer import FeedForward, TransformerBlock
 from minigen.nn.unet import UNet, UNetConfig
 
 __all__ = [
+    "MLP",
     "AdaLN",
     "BatchNorm2d",
     "Buffer",

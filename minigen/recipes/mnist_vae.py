@@ -1,0 +1,214 @@
+"""A variational autoencoder of black and white MNIST, and by --k the importance-weighted one.
+
+    minigen train mnist_vae                         the VAE, 10 minutes
+    minigen train mnist_vae --k 50                  the IWAE with 50 samples, 10 minutes
+    minigen train mnist_vae --network conv
+    minigen sample runs/mnist_vae-1 -n 64
+    minigen eval runs/mnist_vae-1 -n 1000           the bound of log p(x), k = 5000
+
+The training pictures are drawn black and white anew at every step, the test pictures once, from
+seed 0; the first -n of them in an order drawn from --seed are measured.
+
+Published for test pictures drawn black and white, two hidden layers of 200, k = 5000: 86.76 nats
+for the VAE, 85.54 for IWAE-5 and 84.78 for IWAE-50 after some 3,280 passes over the training set
+(Burda et al., 2015, table 1, arXiv 1509.00519).
+"""
+
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from minigen.autograd import no_grad
+from minigen.backend import auto_unless_chosen
+from minigen.data.loader import Loader
+from minigen.data.mnist import mnist
+from minigen.data.pixels import binarise, grid, to_uint8
+from minigen.metrics.nll import Bound, bits_per_dim
+from minigen.metrics.report import Measured, Report, mean_of
+from minigen.models.vae import iwae, vae
+from minigen.models.vae.vae import VAE, VAEConfig
+from minigen.optim import AdamW
+from minigen.parallel import cores, parallel_map, split
+from minigen.schedules import warmup_linear
+from minigen.train import RunFolder, WeightsFile, load_model, option, part_of
+from minigen.train import train as run_training
+
+TEST_SEED = 0  # of the one draw of the test pictures
+WARMUP = 200  # steps
+ACTIVE = 0.01  # nats that a latent in use carries
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of a run."""
+
+    minutes: float | None = option(10.0, "stop after so many minutes")
+    steps: int | None = option(None, "optimiser steps")
+    batch_size: int = option(250, "pictures a step")
+    k: int = option(1, "importance samples of a picture: 1 is the VAE, more the IWAE")
+    k_from: float = option(0.4, "share of the run before k counts; until then it is 1")
+    resample: bool = option(
+        True, "for k > 1: the way back for one sample only, drawn by its weight"
+    )
+    latents: int = option(50, "numbers in z")
+    network: str = option("mlp", "of encoder and decoder", ("mlp", "conv"))
+    widths: tuple[int, ...] = option((500, 500), "of hidden layers, for mlp")
+    channels: tuple[int, ...] = option((32, 64), "at 14 and 7 pixels, for conv")
+    lr: float = option(3e-3, "largest learning rate of AdamW")
+    seed: int = option(0, "of weights, batches and noise")
+    workers: int = option(cores(), "threads that share each batch")
+    sample_every: int = option(5000, "steps between pictures")
+    save_every: int = option(2000, "steps between checkpoints")
+    log_every: int = option(100, "steps between lines of log.csv")
+
+
+@auto_unless_chosen()
+def train(config: Config, run: RunFolder) -> None:
+    """Train in `run`, or go on where it stands.
+
+    Raises: ValueError for k <= 0.
+    """
+    if config.k <= 0:
+        raise ValueError(f"mnist_vae: k is {config.k}, expected at least 1")
+    rng = np.random.default_rng(config.seed)
+    model = VAE(part_of(VAEConfig, asdict(config)), rng=rng)
+    optimizer = AdamW(model.named_parameters(), config.lr, weight_decay=0.0)
+
+    def batch_loss(model: VAE, batch: Any, rng: np.random.Generator) -> Any:
+        x = binarise(batch[0], rng)
+        late = optimizer.steps > WARMUP and optimizer.lr <= (1 - config.k_from) * config.lr
+        if config.k > 1 and late:  # told by the learning rate, which a resumed run has again
+            return iwae.loss(model, x, rng, config.k, config.resample)
+        return vae.loss(model, x, rng)
+
+    run_training(
+        model,
+        batch_loss,
+        Loader([mnist("train")[0]], config.batch_size, rng=rng),
+        optimizers=[optimizer],
+        run=run,
+        rng=rng,
+        steps=config.steps,
+        minutes=config.minutes,
+        lr_schedule=partial(warmup_linear, warmup_steps=WARMUP),
+        max_norm=10.0,
+        workers=config.workers,
+        sample=lambda model, rng: shown(vae.sample(model, 64, rng)),
+        sample_every=config.sample_every,
+        save_every=config.save_every,
+        log_every=config.log_every,
+    )
+
+
+@auto_unless_chosen()
+def sample(run: RunFolder | WeightsFile, n: int, rng: np.random.Generator) -> np.ndarray:
+    """`n` digits from the prior; the grey is the probability of white."""
+    with no_grad():
+        return shown(vae.sample(_trained(run), n, rng))
+
+
+@auto_unless_chosen()
+def evaluate(
+    run: RunFolder | WeightsFile, n: int, rng: np.random.Generator, *, k: int = 5000
+) -> Report:
+    """The bound of log p(x) by k importance samples of each of `n` test pictures."""
+    model = _trained(run)
+    x = test_pictures(n, rng)
+    of = f"{len(x)} test pictures, binarised once"
+    found = bounds(model, x, k, rng)
+    nats = mean_of(-found.log_px, "nats", f"{of}, k = {k}")
+    with no_grad():
+        mu, log_var = (y.numpy() for y in model.encode(x))
+        seen = shown(vae.probabilities(model, mu[:32]))
+        drawn = shown(vae.sample(model, 64, rng))
+    carried = vae.kl_per_latent(mu, log_var)  # (latents,)
+    active = int((carried > ACTIVE).sum())
+    numbers: dict[str, float | Measured] = {
+        "-log p(x), at most": nats,
+        "-ELBO": mean_of(-found.elbo, "nats", of),
+        "bits/dim, at most": bits_per_dim(nats, x[0].size),
+        "KL": Measured(float(carried.sum()), unit="nats", of=of),
+        "latents in use": Measured(active, of=f"of {len(carried)}, above {ACTIVE} nats"),
+    }
+    pairs = np.stack([shown(x[:32]), seen], axis=1).reshape(-1, *seen.shape[1:])
+    pictures = {"samples": grid(drawn, 8, 2), "reconstructions": grid(pairs, 8, 2)}
+    return Report(numbers, pictures, remarks(float(nats), carried, found, x))
+
+
+def test_pictures(n: int, rng: np.random.Generator) -> np.ndarray:
+    """`n` pictures of the binarised test set, float32 (n, 28, 28, 1) of 0 and 1."""
+    images = binarise(mnist("test")[0], np.random.default_rng(TEST_SEED))
+    return images[rng.permutation(len(images))[:n]]
+
+
+def bounds(model: Any, x: np.ndarray, k: int, rng: np.random.Generator) -> Bound:
+    """`iwae.bound` of many pictures, 50 at a time on each core."""
+    parts = split(x, -(-len(x) // 50))
+    with tqdm(total=len(x), desc=f"k = {k}", disable=len(x) * k < 10**6) as bar:
+
+        def part(x: np.ndarray, rng: np.random.Generator) -> Bound:
+            found = iwae.bound(model, x, k, rng, chunk=20)
+            bar.update(len(x))
+            return found
+
+        found = parallel_map(part, parts, rng.spawn(len(parts)))
+    return Bound(
+        *(np.concatenate(a) for a in zip(*((b.log_px, b.elbo, b.effective) for b in found)))
+    )
+
+
+def remarks(nats: float, carried: np.ndarray, found: Bound, x: np.ndarray) -> tuple[str, ...]:
+    """What looks wrong, in words: a decoder that ignores z, an untrained one, a loose bound."""
+    said = []
+    active, alone = int((carried > ACTIVE).sum()), independent_pixels(x)
+    if active == 0:
+        said.append(
+            f"posterior collapse: none of the {len(carried)} latents carries {ACTIVE} nats, so the "
+            "decoder ignores z and all samples look alike; train longer, or with a smaller beta at "
+            "the start"
+        )
+    if nats > alone:
+        said.append(
+            f"untrained: {nats:.0f} nats are more than the {alone:.0f} of pixels that are drawn "
+            "each by itself, white as often as in these pictures"
+        )
+    if np.median(found.effective) < 2:
+        said.append(
+            "for half of the pictures one importance weight outweighs all others: the encoder does "
+            "not find the latents that explain them, and the true -log p(x) is lower"
+        )
+    return tuple(said)
+
+
+def independent_pixels(x: np.ndarray) -> float:
+    """-log p of a picture in nats, if each pixel were white as often as in `x` and by itself."""
+    p = np.clip(x.mean(axis=0, dtype=np.float64), 1e-6, 1 - 1e-6)
+    return float(-(p * np.log(p) + (1 - p) * np.log(1 - p)).sum())
+
+
+@auto_unless_chosen()
+def encode(run: RunFolder | WeightsFile, images: np.ndarray) -> np.ndarray:
+    """mu of pictures: uint8 (N, 28, 28, 1) -> (N, latents)."""
+    with no_grad():
+        return _trained(run).encode(images.astype(np.float32) / 255)[0].numpy()
+
+
+@auto_unless_chosen()
+def decode(run: RunFolder | WeightsFile, latents: np.ndarray) -> np.ndarray:
+    """The pictures of latents: (N, latents) -> uint8 (N, 28, 28, 3)."""
+    with no_grad():
+        return shown(vae.probabilities(_trained(run), latents.astype(np.float32)))
+
+
+def shown(x: np.ndarray) -> np.ndarray:
+    """0 to 1, (N, H, W, 1) -> uint8 (N, H, W, 3)."""
+    return to_uint8(2 * x - 1).repeat(3, axis=-1)
+
+
+def _trained(run: RunFolder | WeightsFile) -> VAE:
+    model = VAE(part_of(VAEConfig, run.config), rng=np.random.default_rng(0))
+    model.load_state_dict(load_model(run.path)[0])
+    return model.eval()
