@@ -7,21 +7,31 @@ import numpy as np
 from minigen.autograd import Tensor, no_grad
 from minigen.data.pixels import to_float
 
-Logits = Callable[[Tensor], Tensor]  # pictures (N, H, W, C) in [-1, 1] -> (N, classes)
+Network = Callable[[Tensor], Tensor]  # pictures (N, H, W, C) in [-1, 1] -> (N, K)
 
 
-def classify(model: Logits, images: np.ndarray, batch_size: int = 256) -> np.ndarray:
+def outputs(network: Network, images: np.ndarray, batch_size: int = 256) -> np.ndarray:
+    """What a network says of every picture: a classifier's logits, or its features.
+
+    Shapes: uint8 (N, H, W, C) -> float32 (N, K).
+    Raises: ValueError for no pictures.
+    """
+    if not len(images):
+        raise ValueError("outputs: there are no pictures")
+    with no_grad():
+        parts = (images[i : i + batch_size] for i in range(0, len(images), batch_size))
+        return np.concatenate([network(Tensor(to_float(part))).data for part in parts])
+
+
+def classify(model: Network, images: np.ndarray, batch_size: int = 256) -> np.ndarray:
     """The most likely class of each picture.
 
     Shapes: uint8 (N, H, W, C) -> int64 (N,).
     """
-    with no_grad():
-        parts = (images[i : i + batch_size] for i in range(0, len(images), batch_size))
-        votes = [model(Tensor(to_float(part))).data.argmax(-1) for part in parts]
-    return np.concatenate(votes or [np.zeros(0, np.int64)])
+    return outputs(model, images, batch_size).argmax(-1)
 
 
-def accuracy(model: Logits, images: np.ndarray, labels: np.ndarray) -> float:
+def accuracy(model: Network, images: np.ndarray, labels: np.ndarray) -> float:
     """Share of pictures in which the classifier sees the label: of true pictures its accuracy, of
     pictures painted for the label the painter's agreement.
 

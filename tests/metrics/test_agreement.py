@@ -8,7 +8,7 @@ from minigen.metrics.agreement import accuracy, classify
 
 
 def brightness(x: Tensor) -> Tensor:
-    """Logits of "dark" and "bright"."""
+    """Network of "dark" and "bright"."""
     mean = x.mean(axis=(1, 2, 3))
     return Tensor(np.stack([-mean.data, mean.data], axis=1))
 
