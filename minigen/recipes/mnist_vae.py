@@ -14,7 +14,7 @@ for the VAE, 85.54 for IWAE-5 and 84.78 for IWAE-50 after some 3,280 passes over
 (Burda et al., 2015, table 1, arXiv 1509.00519).
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -26,7 +26,7 @@ from minigen.backend import auto_unless_chosen
 from minigen.data.loader import Loader
 from minigen.data.mnist import mnist
 from minigen.data.pixels import binarise, grid, to_uint8
-from minigen.metrics.nll import Bound, bits_per_dim
+from minigen.metrics.nll import bits_per_dim
 from minigen.metrics.report import Measured, Report, mean_of
 from minigen.models.vae import iwae, vae
 from minigen.models.vae.vae import VAE, VAEConfig
@@ -38,6 +38,7 @@ from minigen.train import train as run_training
 
 TEST_SEED = 0  # of the one draw of the test pictures
 WARMUP = 200  # steps
+PART = 50  # test pictures that a core works through at once
 ACTIVE = 0.01  # nats that a latent in use carries
 
 
@@ -116,51 +117,58 @@ def evaluate(
 ) -> Report:
     """The bound of log p(x) by k importance samples of each of `n` test pictures."""
     model = _trained(run)
-    x = test_pictures(n, rng)
-    of = f"{len(x)} test pictures, binarised once"
-    found = bounds(model, x, k, rng)
-    nats = mean_of(-found.log_px, "nats", f"{of}, k = {k}")
+    x, _ = test_pictures(n, rng)
+    report = measured([(model, part) for part in split(x, -(-n // PART))], k, rng)
     with no_grad():
-        mu, log_var = (y.numpy() for y in model.encode(x))
-        seen = shown(vae.probabilities(model, mu[:32]))
-        drawn = shown(vae.sample(model, 64, rng))
-    carried = vae.kl_per_latent(mu, log_var)  # (latents,)
-    active = int((carried > ACTIVE).sum())
+        seen = vae.probabilities(model, model.encode(x[:32])[0].data)
+        drawn = vae.sample(model, 64, rng)
+    pairs = np.stack([x[:32], seen], axis=1).reshape(-1, *x.shape[1:])  # a digit, then itself again
+    pictures = {"samples": grid(shown(drawn), 8, 2), "reconstructions": grid(shown(pairs), 8, 2)}
+    return replace(report, pictures=pictures)
+
+
+def test_pictures(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """`n` of the test set, which is binarised once: x (n, 28, 28, 1) of 0 and 1, labels (n,)."""
+    images, labels = mnist("test")
+    images = binarise(images, np.random.default_rng(TEST_SEED))
+    chosen = rng.permutation(len(images))[:n]
+    return images[chosen], labels[chosen]
+
+
+def measured(parts: list[tuple[Any, np.ndarray]], k: int, rng: np.random.Generator) -> Report:
+    """The bound of log p and what the latents carry, of parts (model, x), one on each core."""
+    n = sum(len(x) for _, x in parts)
+    with tqdm(total=n, desc=f"k = {k}", unit=" pictures", disable=n * k < 10**6) as bar:
+
+        def part(model: Any, x: np.ndarray, rng: np.random.Generator) -> tuple[Any, ...]:
+            found = iwae.bound(model, x, k, rng, chunk=20)
+            with no_grad():
+                mu, log_var = model.encode(x)
+            bar.update(len(x))
+            carried = vae.kl_per_latent(mu.data, log_var.data)
+            return found.log_px, found.elbo, found.effective, len(x) * carried
+
+        models, xs = zip(*parts)
+        found = parallel_map(part, models, xs, rng.spawn(len(parts)))
+    log_px, elbo, effective = (np.concatenate(a) for a in list(zip(*found))[:3])
+    carried = sum(row[3] for row in found) / n  # (latents,)
+    of = f"{n} test pictures, binarised once"
+    nats = mean_of(-log_px, "nats", f"{of}, k = {k}")
     numbers: dict[str, float | Measured] = {
         "-log p(x), at most": nats,
-        "-ELBO": mean_of(-found.elbo, "nats", of),
-        "bits/dim, at most": bits_per_dim(nats, x[0].size),
+        "-ELBO": mean_of(-elbo, "nats", of),
+        "bits/dim, at most": bits_per_dim(nats, xs[0][0].size),
         "KL": Measured(float(carried.sum()), unit="nats", of=of),
-        "latents in use": Measured(active, of=f"of {len(carried)}, above {ACTIVE} nats"),
+        "latents in use": Measured(
+            int((carried > ACTIVE).sum()), of=f"of {len(carried)}, above {ACTIVE} nats"
+        ),
     }
-    pairs = np.stack([shown(x[:32]), seen], axis=1).reshape(-1, *seen.shape[1:])
-    pictures = {"samples": grid(drawn, 8, 2), "reconstructions": grid(pairs, 8, 2)}
-    return Report(numbers, pictures, remarks(float(nats), carried, found, x))
+    return Report(numbers, {}, remarks(float(nats), carried, effective, np.concatenate(xs)))
 
 
-def test_pictures(n: int, rng: np.random.Generator) -> np.ndarray:
-    """`n` pictures of the binarised test set, float32 (n, 28, 28, 1) of 0 and 1."""
-    images = binarise(mnist("test")[0], np.random.default_rng(TEST_SEED))
-    return images[rng.permutation(len(images))[:n]]
-
-
-def bounds(model: Any, x: np.ndarray, k: int, rng: np.random.Generator) -> Bound:
-    """`iwae.bound` of many pictures, 50 at a time on each core."""
-    parts = split(x, -(-len(x) // 50))
-    with tqdm(total=len(x), desc=f"k = {k}", disable=len(x) * k < 10**6) as bar:
-
-        def part(x: np.ndarray, rng: np.random.Generator) -> Bound:
-            found = iwae.bound(model, x, k, rng, chunk=20)
-            bar.update(len(x))
-            return found
-
-        found = parallel_map(part, parts, rng.spawn(len(parts)))
-    return Bound(
-        *(np.concatenate(a) for a in zip(*((b.log_px, b.elbo, b.effective) for b in found)))
-    )
-
-
-def remarks(nats: float, carried: np.ndarray, found: Bound, x: np.ndarray) -> tuple[str, ...]:
+def remarks(
+    nats: float, carried: np.ndarray, effective: np.ndarray, x: np.ndarray
+) -> tuple[str, ...]:
     """What looks wrong, in words: a decoder that ignores z, an untrained one, a loose bound."""
     said = []
     active, alone = int((carried > ACTIVE).sum()), independent_pixels(x)
@@ -175,7 +183,7 @@ def remarks(nats: float, carried: np.ndarray, found: Bound, x: np.ndarray) -> tu
             f"untrained: {nats:.0f} nats are more than the {alone:.0f} of pixels that are drawn "
             "each by itself, white as often as in these pictures"
         )
-    if np.median(found.effective) < 2:
+    if np.median(effective) < 2:
         said.append(
             "for half of the pictures one importance weight outweighs all others: the encoder does "
             "not find the latents that explain them, and the true -log p(x) is lower"
