@@ -25,11 +25,11 @@
 struct __align__(2 * VECTOR) Rounded { NUMBER v[VECTOR]; };
 
 // w (9, C, O) -> packed (9, CP, OP / 8): 8 outputs in 16 bytes; CP and OP are C and O, filled up with
-// zeros to whole slices of channels and whole blocks of outputs. A thread for each 16 bytes.
+// zeros to whole slices of channels and whole blocks of outputs. A thread for each 16 bytes, which are a
+// multiple of 128: no thread is left over.
 extern "C" __global__ void pack(const float* w, uint4* packed, int C, int O, int CP, int OP) {
   int i = blockIdx.x * blockDim.x + threadIdx.x;
   int o = i % (OP / 8) * 8, c = i / (OP / 8) % CP, tap = i / (OP / 8) / CP;
-  if (tap >= 9) return;
   __align__(16) NUMBER eight[8];
   for (int k = 0; k < 8; k++)
     eight[k] = ROUND(c < C && o + k < O ? w[((size_t)tap * C + c) * O + o + k] : 0);

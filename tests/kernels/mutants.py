@@ -15,6 +15,7 @@ notice goes through the sanitizers, with a few of the same tests.
 import argparse
 import contextlib
 import ctypes
+import faulthandler
 import hashlib
 import json
 import os
@@ -46,35 +47,12 @@ NOT_OURS = (
 )  # the language itself: test_emulator.py, test_cuda_tensor_cores.py
 MOST = 16384  # mistakes at once
 SECONDS = 20.0  # for one mistake, then it does not end
-SANITIZED_TESTS = 4  # for what the plain tests do not notice
+SANITIZED_TESTS = 12  # of different examples, for what the plain tests do not notice
 
-# Mistakes that change nothing, and why: (file, what, line of code) -> reason.
+# Mistakes that change nothing, and why: (file, mistake, code) -> reason.
 EQUIVALENT: dict[tuple[str, str, str], str] = {
-    (
-        "matmul/k3_shared_tile.cu",
-        "k0 < K + 1",
-        "for (int k0 = 0; k0 < K; k0 += TILE) {",
-    ): "where K is a multiple of TILE, one more tile, all zeros",
-    (
-        "matmul/k4_block_tile.cu",
-        "k0 < K + 1",
-        "for (int k0 = 0; k0 < K; k0 += DEEP) {",
-    ): "where K is a multiple of DEEP, one more tile, all zeros",
-    (
-        "conv2d/k2_halo.cu",
-        "c0 < C + 1",
-        "for (int c0 = 0; c0 < C; c0 += CS) {",
-    ): "where C is a multiple of CS, one more part of channels, all zeros",
-    (
-        "conv2d/k5_winograd.cu",
-        "j < 3 + 1",
-        "for (int j = 0; j < 3; j++) filter_transform(u + j, 4);",
-    ): "the fourth column is written over by the transform of the rows",
-    (
-        "linear/k1_shared_tile.cu",
-        "k0 < K + 1",
-        "for (int k0 = 0; k0 < K; k0 += TILE) {",
-    ): "where K is a multiple of TILE, one more tile, all zeros",
+    (row["file"], row["mistake"], row["code"]): row["why"]
+    for row in json.loads((HERE / "equivalent_mutants.json").read_text("utf-8"))
 }
 
 
@@ -84,7 +62,7 @@ class Mutant(NamedTuple):
     file: str  # in the folder of kernels
     line: int
     what: str
-    code: str  # the line as it should be
+    code: str  # the line as it should be, and what a loop begins with
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -193,7 +171,7 @@ def _declares(text: str, bracket: int) -> bool:
         bracket = _opening(text, bracket - 1)
     name = re.search(r"\w+$", text[:bracket])
     if not name:
-        return text[bracket - 1] == ")" and re.search(r"\(&\w+\)$", text[:bracket]) is not None
+        return re.search(r"\([&*]\w+\)$", text[:bracket]) is not None
     before = text[: name.start()].rstrip()
     word = re.search(r"[A-Za-z_]\w*$", before)
     if word:
@@ -207,7 +185,8 @@ def _declares(text: str, bracket: int) -> bool:
         start = _opening(text, start) - 1 if text[start] in ")]}" else start - 1
     if start >= 0 and text[start] in "([":
         return False
-    head = re.match(r"\s*(?:\w+\s+)*([A-Za-z_]\w*)[\s*&]+[A-Za-z_]\w*\s*[\[=,(]", text[start + 1 :])
+    rest = re.sub(r"__align__\(\d+\)", " ", text[start + 1 :])
+    head = re.match(r"\s*(?:\w+\s+)*([A-Za-z_]\w*)[\s*&]+[A-Za-z_]\w*\s*[\[=,(]", rest)
     return head is not None and head[1] not in NOT_TYPES
 
 
@@ -284,7 +263,7 @@ def instrument(
     for edit in edits(clean):
         line = clean.count("\n", 0, edit.start) + 1
         numbers = iter(range(first + len(mutants), MOST))
-        code = lines[line - 1].partition("//")[0].strip()
+        code = _code(lines, line)
         mutants += [Mutant(file, line, what, code) for what in edit.what]
         if line in skipped:
             continue
@@ -297,6 +276,12 @@ def instrument(
         place = at
     whole = "".join([*result, clean[place:]])
     return _with_directives(whole, text), mutants
+
+
+def _code(lines: list[str], line: int) -> str:
+    """A line without its comment; where a loop begins, with the next one, to tell loops apart."""
+    here, after = (text.partition("//")[0].strip() for text in (*lines, "")[line - 1 : line + 1])
+    return f"{here} {after}" if here.startswith("for (") else here
 
 
 def _with_directives(changed: str, text: str) -> str:
@@ -371,6 +356,7 @@ class Mirror:
         compiler, version = builder.find_compiler()
         words = [compiler, *(w for w in builder.OPTIONS if w[:2] not in ("-I", "-w"))]
         words += [*builder._poison(version), "-Werror=vla", "-include", f"{self.folder}/switch.h"]
+        words += ["-fno-aggressive-loop-optimizations"]  # it holds loops within their arrays
         words += [f"-I{folder}" for folder in (self.folder / "include", builder.HERE, copy.parent)]
         words += [f"-D{k}={v}" for k, v in sorted(defines.items())] + [*builder.SANITIZE[sanitize]]
         builder._compile(copy, names, words, place, sanitize is not None)
@@ -407,11 +393,10 @@ class Lane:
         failing = [item.nodeid for item in session.items if not self._without_a_mistake(item)]
         result = {"failing": failing, "mutants": [], "tests": len(self.seconds)}
         for number, items in sorted(self.reaching.items()):
-            mutant = self.mirror.mutants[number]
-            caught = "equivalence" if mutant.key in EQUIVALENT else self._caught(number, items)
+            mutant, caught = self.mirror.mutants[number], self._caught(number, items)
             result["mutants"].append([*mutant, caught])
             if not caught:
-                print(f"survives: {mutant}", file=self.progress, flush=True)
+                print(f"{self.log.stem}: survives {mutant}", file=self.progress, flush=True)
             elif len(result["mutants"]) % 20 == 0:
                 done = f"{len(result['mutants'])} of {len(self.reaching)}"
                 print(f"{self.log.stem}: {done}", file=self.progress, flush=True)
@@ -449,9 +434,11 @@ class Lane:
         best = sorted(items, key=lambda item: -self.kills[item])[:4]
         if self._fails(number, [*best, *(item for item in items if item not in best)], None):
             return "tests"
-        few = [items[i * len(items) // SANITIZED_TESTS] for i in range(SANITIZED_TESTS)]
+        if self.mirror.mutants[number].key in EQUIVALENT:
+            return "equivalence"
+        few = list({_example(item): item for item in reversed(items)}.values())[-SANITIZED_TESTS:]
         for sanitize in ("address", "thread"):
-            clean = [item for item in dict.fromkeys(few) if self._is_clean(item, sanitize)]
+            clean = [item for item in reversed(few) if self._is_clean(item, sanitize)]
             if self._fails(number, clean, sanitize):
                 return sanitize
         return ""
@@ -485,6 +472,7 @@ class Lane:
         os.dup2(nothing, 1)
         os.dup2(nothing, 2)
         expected = sum(map(self.seconds.__getitem__, items))
+        faulthandler.disable()  # a mistake that ends the process is no news
         signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends this process
         signal.alarm(int(SECONDS + 3 * expected) * (5 if sanitize else 1))
         os.environ["MG_MUTANT"] = str(number)
@@ -506,6 +494,12 @@ class Lane:
             runner._as_a_program(program, kernel, sizes, shared, parameters, arguments, how)
 
         return start
+
+
+def _example(item: pytest.Item) -> tuple[str, str]:
+    """What a test is of, in whatever order blocks and threads run."""
+    parameters = dict(item.callspec.params) if hasattr(item, "callspec") else {}
+    return item.name.partition("[")[0], str({**parameters, "where": 0})
 
 
 def _reached(library: ctypes.CDLL) -> ctypes.Array:
@@ -585,8 +579,10 @@ def look_for(tests: list[str], only: str = "", jobs: int = 2) -> Report:
 
 
 def all_tests() -> list[str]:
-    found = [path.name for path in HERE.glob("test_cuda_*.py")]
-    return sorted({*found} - {"test_cuda_mutants.py", "test_cuda_sanitizers.py"})
+    """Those that look at what the kernels compute."""
+    found = {path.name for path in HERE.glob("test_cuda_*.py")}
+    others = {"test_cuda_mutants.py", "test_cuda_sanitizers.py", "test_cuda_graphs.py"}
+    return sorted(found - others)
 
 
 def main() -> int:
