@@ -96,7 +96,7 @@ def evaluate(
     model = _trained(run)
     x, labels = test_pictures(n, rng)
     parts = split((x, labels), -(-n // PART))
-    report = measured([(Given(model, digits), part) for part, digits in parts], k, rng)
+    report = measured([(Given(model, y), x) for x, y in parts], k, rng, "x | digit")
     z = rng.standard_normal((8, model.config.latents), np.float32).repeat(CLASSES, axis=0)
     with no_grad():
         styles = conditional_vae.probabilities(model, z, np.arange(len(z)) % CLASSES)

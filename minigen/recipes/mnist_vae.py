@@ -135,8 +135,10 @@ def test_pictures(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndar
     return images[chosen], labels[chosen]
 
 
-def measured(parts: list[tuple[Any, np.ndarray]], k: int, rng: np.random.Generator) -> Report:
-    """The bound of log p and what the latents carry, of parts (model, x), one on each core."""
+def measured(
+    parts: list[tuple[Any, np.ndarray]], k: int, rng: np.random.Generator, what: str = "x"
+) -> Report:
+    """The bound of log p(what), and what the latents carry; of parts (model, x), one a core."""
     n = sum(len(x) for _, x in parts)
     with tqdm(total=n, desc=f"k = {k}", unit=" pictures", disable=n * k < 10**6) as bar:
 
@@ -155,7 +157,7 @@ def measured(parts: list[tuple[Any, np.ndarray]], k: int, rng: np.random.Generat
     of = f"{n} test pictures, binarised once"
     nats = mean_of(-log_px, "nats", f"{of}, k = {k}")
     numbers: dict[str, float | Measured] = {
-        "-log p(x), at most": nats,
+        f"-log p({what}), at most": nats,
         "-ELBO": mean_of(-elbo, "nats", of),
         "bits/dim, at most": bits_per_dim(nats, xs[0][0].size),
         "KL": Measured(float(carried.sum()), unit="nats", of=of),

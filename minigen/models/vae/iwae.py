@@ -67,14 +67,14 @@ def loss(
     if k <= 0:
         raise ValueError(f"iwae: k is {k}, expected at least 1")
     mu, log_var = model.encode(x)
-    eps = rng.standard_normal((k, *mu.shape), np.float32)
+    eps = _noise(k, mu, rng)
     if not resample:
         log_w = log_weights(model, x, mu, log_var, eps)  # (k, N)
         return (math.log(k) - logsumexp(log_w, axis=0)).mean()  # eq. 8; its gradient is eq. 14
     with no_grad():
         log_w = log_weights(model, x, mu, log_var, eps)
         bound = (logsumexp(log_w, axis=0) - math.log(k)).mean().item()
-    drawn = (log_w.data + rng.gumbel(size=log_w.shape)).argmax(axis=0)  # i ~ w~, (N,)
+    drawn = (log_w.numpy() + rng.gumbel(size=log_w.shape)).argmax(axis=0)  # i ~ w~, (N,)
     one = log_weights(model, x, mu, log_var, eps[drawn, np.arange(len(x))][None]).mean()
     return -one + (one.item() - bound)  # the value of the bound, the gradient of the drawn term
 
@@ -90,7 +90,11 @@ def bound(model: Model, x: Array, k: int, rng: np.random.Generator, chunk: int =
         mu, log_var = model.encode(x)
 
         def draw(count: int) -> np.ndarray:
-            eps = rng.standard_normal((count, *mu.shape), np.float32)
-            return log_weights(model, x, mu, log_var, eps).numpy()
+            return log_weights(model, x, mu, log_var, _noise(count, mu, rng)).numpy()
 
         return importance_weighted_bound(draw, k, chunk)
+
+
+def _noise(k: int, mu: Tensor, rng: np.random.Generator) -> Array:
+    """k draws for each picture, (k, N, latents), of mu's type and on its device."""
+    return array_module(mu.data).asarray(rng.standard_normal((k, *mu.shape), mu.dtype))
