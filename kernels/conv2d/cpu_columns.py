@@ -87,8 +87,11 @@ class Plan:
         """The columns of a few images, each one a row: (n, H, W, C) -> (n OH OW, KH KW C)."""
         if self.K == self.C and self.OH * self.OW == self.H * self.W:  # 1x1: they are the pixels
             return x.reshape(-1, self.C)
-        frame, inside = self.frame(len(x))
-        inside[:] = x
+        if self.PH or self.PW:
+            frame, inside = self.frame(len(x))
+            inside[:] = x
+        else:
+            frame = np.ascontiguousarray(x)
         columns = self.empty_columns(len(x))
         _copy_columns(self.lines(frame), columns, self.SH, self.SW * self.C)
         return columns.reshape(-1, self.K)

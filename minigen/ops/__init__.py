@@ -26,6 +26,7 @@ from minigen.ops.elementwise import (
     tanh,
     where,
 )
+from minigen.ops.gate import gated_tanh
 from minigen.ops.linear import linear
 from minigen.ops.loss import (
     bce_with_logits,
@@ -70,6 +71,7 @@ __all__ = [
     "cumsum",
     "exp",
     "flip",
+    "gated_tanh",
     "gaussian_kl",
     "gelu",
     "group_norm",

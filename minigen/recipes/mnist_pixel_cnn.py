@@ -141,13 +141,13 @@ def in_batches(
     batch  (which of the n, a function to call with the share that is drawn) -> pictures
     """
     pictures = []
-    with tqdm(total=n, desc="drawing", unit="pictures") as bar:
+    look = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
+    with tqdm(total=n, desc="drawing", bar_format=look) as bar:
         for first in range(0, n, size):
             part = slice(first, min(first + size, n))
 
             def show(share: float, part: slice = part) -> None:
-                bar.n = part.start + share * (part.stop - part.start)
-                bar.refresh()
+                bar.update(part.start + share * (part.stop - part.start) - bar.n)
 
             pictures.append(batch(part, show))
     return np.concatenate(pictures)

@@ -1,4 +1,4 @@
-"""The compiled exp, silu, gelu and softmax against the reference, in float64 and float32."""
+"""The compiled exp, activations and softmax against the reference, in float64 and float32."""
 
 import timeit
 
@@ -16,6 +16,7 @@ OPS = {
     "gelu": ops.gelu,
     "gelu tanh": lambda x: ops.gelu(x, approximate="tanh"),
     "softmax": ops.softmax,
+    "gated_tanh": lambda x: ops.gated_tanh(ops.concat([x, 1 - x])),
 }
 EACH_OP = pytest.mark.parametrize("op", OPS)
 SHAPES = [(1,), (1, 1), (7,), (3, 31), (5, 32), (3, 33), (2, 3, 4, 5), (2, 1000), (4, 63), (1, 257)]

@@ -46,6 +46,7 @@ ELEMENTWISE = {
     "silu": Case(ops.silu, ((2, 3),)),
     "gelu": Case(ops.gelu, ((2, 3),)),
     "gelu tanh": Case(lambda x: ops.gelu(x, "tanh"), ((2, 3),)),
+    "gated_tanh": Case(ops.gated_tanh, ((2, 3, 4),)),
     "clip": Case(lambda x: ops.clip(x, -0.5, 0.5), ((3, 4),)),
     "clip below": Case(lambda x: ops.clip(x, minimum=0.1), ((3, 4),)),
     "where": Case(lambda a, b: ops.where(MASK, a, b), ((3, 3), (3,))),

@@ -50,6 +50,17 @@ def test_gelu_tanh_is_its_formula_with_tanh():
     assert_close(ops.gelu(x, "tanh").data, np.array([gelu_tanh(v) for v in x]))
 
 
+def test_gated_tanh_is_its_formula(rng):
+    x = rng.standard_normal((2, 3, 4))
+    a, b = x[..., :2], x[..., 2:]
+    assert_close(ops.gated_tanh(x).data, np.tanh(a) / (1 + np.exp(-b)), 2)
+
+
+def test_gated_tanh_takes_pairs_of_channels():
+    with pytest.raises(ValueError, match="gated_tanh: x has 3 channels, expected an even number"):
+        ops.gated_tanh(np.zeros((2, 3)))
+
+
 @pytest.mark.parametrize(("dtype", "near", "far"), [("f4", 5e-7, 1.5e-6), ("f8", 2e-15, 1e-14)])
 def test_normal_cdf_is_accurate_in_its_tail(dtype, near, far):
     x = np.linspace(-6, 6, 1201).astype(dtype)

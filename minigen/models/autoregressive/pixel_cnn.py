@@ -35,7 +35,7 @@ from minigen import nn
 from minigen.autograd import Tensor, no_grad
 from minigen.backend import Array, array_module, move
 from minigen.data.tokens import draw_tokens, from_tokens, to_tokens
-from minigen.ops import cross_entropy, pad, relu, sigmoid, space_to_depth, tanh
+from minigen.ops import cross_entropy, gated_tanh, pad, relu, space_to_depth
 
 Callback = Callable[[float], None]  # (share of the pictures that is drawn)
 
@@ -59,12 +59,6 @@ class PixelCNNConfig:
         return self.levels ** (self.patch * self.patch)
 
 
-def gate(x: Tensor) -> Tensor:
-    """tanh(first half of the channels) sigmoid(second half): (.., 2 C) -> (.., C)."""
-    C = x.shape[-1] // 2
-    return tanh(x[..., :C]) * sigmoid(x[..., C:])  # eq. 2
-
-
 class GatedLayer(nn.Module):
     """Figure 2 of the paper: one layer of the vertical and of the horizontal stack.
 
@@ -84,7 +78,7 @@ class GatedLayer(nn.Module):
         self.mask, self.back = mask, kernel_size // 2  # rows above, or columns to the left
         seen = self.back + (mask == "B")  # with mask B also the own one
         self.vertical = nn.Conv2d(in_channels, 2 * channels, (seen, kernel_size), rng=rng)
-        self.horizontal = nn.Conv2d(in_channels, 2 * channels, (1, seen), rng=rng)
+        self.horizontal = nn.Conv2d(in_channels, 2 * channels, (1, seen), bias=False, rng=rng)
         self.link = nn.Linear(2 * channels, 2 * channels, rng=rng)
         self.out = nn.Linear(channels, channels, rng=rng)
         self.label = nn.Embedding(classes, 4 * channels, rng=rng) if classes else None
@@ -99,13 +93,13 @@ class GatedLayer(nn.Module):
             bias = self.label(labels).reshape(len(v), 1, 1, -1)  # (N, 1, 1, 4 C)
             half = bias.shape[-1] // 2
             v, link = v + bias[..., :half], link + bias[..., half:]
-        return link, gate(v)
+        return link, gated_tanh(v)  # eq. 2
 
     def along(self, h: Tensor, link: Tensor) -> Tensor:
         """The horizontal stack."""
         seen = h[:, :, :-1] if self.mask == "A" else h
         seen = pad(seen, pad_width=((0, 0), (0, 0), (self.back, 0), (0, 0)))
-        y = self.out(gate(self.horizontal(seen) + link))  # (N, h, w, C)
+        y = self.out(gated_tanh(self.horizontal(seen) + link))  # (N, h, w, C)
         return y if self.mask == "A" else h + y
 
 

@@ -1,0 +1,3 @@
+"""gated_tanh on the CPU."""
+
+RUNGS = ["cpu_numba"]
