@@ -157,7 +157,7 @@ def evaluate(run: RunFolder | WeightsFile, n: int, rng: np.random.Generator) -> 
     config, model = _trained(run)
     images = fashion_mnist("test")[0][: max(n, 2)]
     z = latents(model, images)
-    codes = model.codebook.nearest(z)  # (n, 7, 7)
+    codes = batched(lambda part: Tensor(model.codebook.nearest(part)), z)  # (n, 7, 7)
     made = pictures(model, z)
     x = to_float(images)
     errors = ((to_float(made) - x) ** 2).mean(axis=(1, 2, 3))

@@ -153,6 +153,14 @@ def test_a_codebook_without_restarts_keeps_dead_codes(rng):
     np.testing.assert_array_equal(book.vectors(), before)
 
 
+def test_a_code_whose_use_has_shrunk_to_0_is_never_chosen(rng):
+    book = Codebook(4, 2, rng=rng)
+    book.uses.data[:2], book.sums.data[:2] = 0, 0
+    z = np.concatenate([np.zeros((1, 2)), rng.standard_normal((50, 2))]).astype(np.float32)
+    assert np.isfinite(book.vectors()).all()
+    assert set(book.nearest(z)) == {2, 3}
+
+
 def test_perplexity_counts_codes():
     assert perplexity(np.full(512, 3)) == pytest.approx(512)
     assert perplexity(np.array([0, 7, 0])) == 1

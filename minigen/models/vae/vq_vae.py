@@ -75,8 +75,9 @@ class Codebook(nn.Module):
         self.rng = np.random.default_rng(rng.integers(2**63))  # of the restarts
 
     def vectors(self) -> Array:
-        """e, (K, D)."""
-        return self.sums.data / self.uses.data[:, None]  # eq. 8
+        """e, (K, D); 0 for a code that has not been used for so long that N is 0 in its type."""
+        N = self.uses.data
+        return self.sums.data / (N + (N == 0))[:, None]  # eq. 8
 
     def nearest(self, z: Array) -> Array:
         """The index of the nearest code; of equally near ones the first.
@@ -88,6 +89,7 @@ class Codebook(nn.Module):
         e = self.vectors()
         flat = z.reshape(-1, z.shape[-1])  # (..., D) -> (M, D)
         distances = (e * e).sum(axis=1) - 2 * (flat @ e.T)  # (M, K)
+        distances[:, self.uses.data == 0] = np.inf
         return distances.argmin(axis=1).reshape(z.shape[:-1])  # eq. 1
 
     def follow(self, z: Array, codes: Array) -> Tensor:
