@@ -21,6 +21,7 @@ COMMANDS = {
     "train": "train a recipe's model, or go on with a run",
     "sample": "draw samples from a run's model",
     "eval": "measure a run's model",
+    "interpolate": "walk from one picture to another through a model's latents",
     "doctor": "say what is installed and what will run where",
     "bench": "measure ops and whole steps, beside PyTorch",
     "warmup": "compile the kernels ahead",

@@ -39,8 +39,15 @@ def folder(path: str | Path, size: int) -> Folder:
     paths = _pictures_in(Path(path))
     images = np.empty((len(paths), size, size, 3), np.uint8)
     for k, file in enumerate(tqdm(paths, desc="pictures", disable=None, leave=False)):
-        images[k] = _square(file, size)
+        images[k] = load_square(file, size)
     return Folder(images, [_caption(file) for file in paths], paths)
+
+
+def load_square(path: str | Path, size: int) -> np.ndarray:
+    """The central square of a picture, resized (Lanczos): (size, size, 3) uint8."""
+    from PIL import Image, ImageOps
+
+    return np.asarray(ImageOps.fit(open_rgb(path), (size, size), Image.Resampling.LANCZOS))
 
 
 def _pictures_in(path: Path) -> list[Path]:
@@ -58,12 +65,6 @@ def _pictures_in(path: Path) -> list[Path]:
     if not files:
         raise ValueError(f"folder: no pictures in {path}, looked for {' '.join(ENDINGS)}")
     return files
-
-
-def _square(path: Path, size: int) -> np.ndarray:
-    from PIL import Image, ImageOps
-
-    return np.asarray(ImageOps.fit(open_rgb(path), (size, size), Image.Resampling.LANCZOS))
 
 
 def _caption(picture: Path) -> str:

@@ -90,6 +90,17 @@ def enlarge(image: np.ndarray, factor: int) -> np.ndarray:
     return image.repeat(factor, axis=-3).repeat(factor, axis=-2)
 
 
+def to_grey(images: np.ndarray) -> np.ndarray:
+    """How bright colours look: uint8 (..., 3) -> uint8 (..., 1), 0.299 R + 0.587 G + 0.114 B.
+
+    Raises: ValueError for what is not uint8 with three channels.
+    Source: ITU-R BT.601, section 2.5.1.
+    """
+    if images.dtype != np.uint8 or images.shape[-1:] != (3,):
+        raise ValueError(f"to_grey: got {images.dtype} {images.shape}, expected uint8 (..., 3)")
+    return np.rint(images @ np.array([[0.299], [0.587], [0.114]])).astype(np.uint8)
+
+
 # Files -------------------------------------------------------------------------------------------
 
 
@@ -122,6 +133,24 @@ def save_png(
     Raises: ValueError for an array that is no picture; OSError if the file cannot be written.
     """
     write_atomically(path, png_bytes(image, metadata))
+
+
+def gif_bytes(frames: np.ndarray, milliseconds: int = 120) -> bytes:
+    """Pictures (N, H, W, 3) uint8 as an animated GIF that begins again at its end.
+
+    Raises: ValueError for an array that is no film.
+    """
+    from PIL import Image
+
+    frames = np.asarray(frames)
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or not len(frames):
+        raise ValueError(
+            f"gif_bytes: got {frames.dtype} of shape {frames.shape}, expected uint8 (N, H, W, 3)"
+        )
+    first, *rest = [Image.fromarray(frame) for frame in frames]
+    file = io.BytesIO()
+    first.save(file, "GIF", save_all=True, append_images=rest, duration=milliseconds, loop=0)
+    return file.getvalue()
 
 
 def load_image(path: str | Path) -> np.ndarray:

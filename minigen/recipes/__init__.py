@@ -7,9 +7,15 @@ A recipe `minigen/recipes/<name>.py` has
     Config                          a frozen dataclass of `option`s, shown by the command line too
     train(config, run)              builds all parts and calls minigen.train.train, which resumes
     sample(run, n, rng, *, ...)     -> pictures, uint8 (N, H, W, 3), or one picture (H, W, 3)
-    evaluate(run, n, rng, *, ...)   -> {name: number}, measured on n samples
+    evaluate(run, n, rng, *, ...)   -> {name: number} or a Report, measured on n samples
 
-where `run` is a RunFolder, or for the last two a WeightsFile. What stands after the `*` of sample
+and, where its model has a way to a latent and back, for `minigen interpolate`
+
+    encode(run, images)             uint8 (N, H, W, C) -> latents, float32 (N, ...)
+    decode(run, latents)            -> uint8 (N, H, W, 3)
+    SHAPE                           (H, W, C) of a picture where it is not (28, 28, 1)
+
+where `run` is a RunFolder, or for all but train a WeightsFile. What stands after the `*` of sample
 and evaluate, with a type and a default, becomes an option of `minigen sample MODEL` and
 `minigen eval MODEL`.
 """

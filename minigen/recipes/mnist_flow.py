@@ -12,6 +12,7 @@ label is run backwards to find the noise of a picture, its latent.
 
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,19 +23,30 @@ from minigen.autograd import Tensor
 from minigen.backend import auto_unless_chosen
 from minigen.data.loader import Loader
 from minigen.data.mnist import mnist
-from minigen.data.pixels import to_float, to_uint8
+from minigen.data.pixels import grid, to_float, to_uint8
+from minigen.latents import interpolate
+from minigen.metrics.agreement import classify
+from minigen.metrics.labelled import judge_labelled
+from minigen.metrics.report import Report
+from minigen.metrics.synthetic import Classify, train_on_synthetic
+from minigen.models.features.classifier import Classifier, ClassifierConfig
+from minigen.models.features.classifier import loss as classifier_loss
 from minigen.models.flow_matching import flow_matching
 from minigen.models.flow_matching.flow_matching import FlowMatchingConfig
 from minigen.optim import EMA, AdamW, Muon, split_matrices
-from minigen.parallel import cores, in_parts
+from minigen.parallel import cores, in_parts, one_blas_thread
+from minigen.recipes.classifier import judge, varied
 from minigen.schedules import warmup_linear
 from minigen.train import RunFolder, WeightsFile, config_from, load_model, option
 from minigen.train import train as run_training
+from minigen.train.data_parallel import parallel_backward
 
 CLASSES = 10
 NO_CLASS = CLASSES  # the label that stands for none, for classifier-free guidance
 NO_HIDDEN_LAYER = ("label", "positions", "input", "output")  # AdamW's, though matrices
 BATCH = 64  # pictures drawn at once
+SHAPE = (28, 28, 1)  # of a picture
+FIT_STEPS = 300  # of the classifiers that learn from synthetic and from true pictures
 
 
 @dataclass(frozen=True)
@@ -119,7 +131,7 @@ def draw(
                 in_parts(model),
                 len(part),
                 rng,
-                (28, 28, 1),
+                SHAPE,
                 sampler=sampler,
                 steps=steps,
                 conditions={"labels": part},
@@ -143,6 +155,86 @@ def sample(
     """`n` digits, the classes in turn."""
     labels = np.arange(n) % CLASSES
     return draw(_trained(run), labels, rng, steps, guidance, sampler).repeat(3, axis=-1)
+
+
+@auto_unless_chosen()
+def encode(run: RunFolder | WeightsFile, images: np.ndarray, steps: int = 20) -> np.ndarray:
+    """The noise of pictures by the flow without a label: (N, 28, 28, 1) uint8 -> float32."""
+    model, none = in_parts(_trained(run)), {"labels": np.full(len(images), NO_CLASS)}
+    return flow_matching.encode(model, to_float(images), steps=steps, conditions=none)
+
+
+@auto_unless_chosen()
+def decode(run: RunFolder | WeightsFile, latents: np.ndarray, steps: int = 20) -> np.ndarray:
+    """The pictures of noises: (N, 28, 28, 1) -> uint8 (N, 28, 28, 3)."""
+    model, none = in_parts(_trained(run)), {"labels": np.full(len(latents), NO_CLASS)}
+    noise = latents.astype(np.float32)
+    x = flow_matching.decode(model, noise, steps=steps, conditions=none)
+    return to_uint8(x).repeat(3, axis=-1)
+
+
+@auto_unless_chosen()
+def evaluate(
+    run: RunFolder | WeightsFile,
+    n: int,
+    rng: np.random.Generator,
+    *,
+    steps: int = 30,
+    guidance: float = 1.5,
+    sampler: str = "flow_euler",
+    synthetic: bool = False,
+) -> Report:
+    """How `n` digits compare with test pictures by the judge; minigen/metrics/labelled.py.
+
+    --synthetic trains a classifier on the digits, another on as many true ones, and tests both.
+    """
+    seer, training, test = judge("mnist"), mnist("train"), mnist("test")
+    labels = np.arange(n) % CLASSES
+    painted = draw(_trained(run), labels, rng, steps, guidance, sampler), labels
+    report = judge_labelled(painted, test, training[0], seer.features, seer.vote, rng)
+    learnt = train_on_synthetic(fit, painted, training, test) if synthetic else {}
+    return Report(
+        {**report.numbers, **learnt},
+        {**report.pictures, "interpolations": _walks(run, *test)},
+        report.remarks,
+    )
+
+
+def _walks(run: RunFolder | WeightsFile, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """From the first 0 to the first 1, 1 to 2, ... : their noises, and spherical walks between."""
+    ends = images[[int(np.argmax(labels == k)) for k in range(4)]]
+    z = encode(run, ends)
+    walks = np.concatenate([interpolate(a, b, 9, spherical=True) for a, b in pairwise(z)])
+    return grid(decode(run, walks), columns=9, gap=2)
+
+
+@auto_unless_chosen()
+def fit(
+    images: np.ndarray,
+    labels: np.ndarray,
+    steps: int = FIT_STEPS,
+    network: ClassifierConfig | None = None,
+) -> Classify:
+    """A new classifier trained on these pictures: for `train_on_synthetic`."""
+    rng = np.random.default_rng(0)
+    model = Classifier(network or ClassifierConfig(), rng=rng)
+    matrices, rest = split_matrices(model.named_parameters(), ("stem", "vote"))
+    optimizers = [Muon(matrices.items(), 0.02), AdamW(rest.items(), 2e-3)]
+    rates = [optimizer.lr for optimizer in optimizers]
+
+    def loss(model: Classifier, batch: Any, rng: np.random.Generator) -> Tensor:
+        return classifier_loss(model, to_float(varied(batch[0], rng, 2, False)), batch[1])
+
+    for step in trange(steps, desc="learning from the pictures", disable=None):
+        rows = rng.integers(len(images), size=64)
+        for optimizer, rate in zip(optimizers, rates):
+            optimizer.lr = rate * warmup_linear(step, steps, warmup_steps=10)
+            optimizer.zero_grad()
+        with one_blas_thread():
+            parallel_backward(loss, model, (images[rows], labels[rows]), rng, cores())
+        for optimizer in optimizers:
+            optimizer.step()
+    return lambda x: classify(model.eval(), x)
 
 
 def _trained(run: RunFolder | WeightsFile) -> nn.LabelledUNet:
