@@ -12,15 +12,17 @@ Derivation: docs/derivations/normalizing_flows.md.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from minigen.autograd import Tensor
-from minigen.backend import array_module
+from minigen.autograd import Tensor, no_grad
+from minigen.backend import Array, array_module
 from minigen.nn.module import Module, ModuleList, Parameter
 from minigen.ops import (
+    abs,
     bce_with_logits,
     concat,
     exp,
@@ -29,6 +31,7 @@ from minigen.ops import (
     sigmoid,
     slice,
     space_to_depth,
+    split,
     take,
     tanh,
 )
@@ -62,7 +65,8 @@ class Chain(Invertible, ModuleList):
         return x, log_det
 
     def inverse(self, z: Any) -> Tensor:
-        for layer in reversed(list(self)):
+        layers: list[Any] = list(self)
+        for layer in reversed(layers):
             z = layer.inverse(z)
         return z
 
@@ -70,7 +74,8 @@ class Chain(Invertible, ModuleList):
 class Logit(Invertible):
     """Opens the interval: numbers in [0, 1] become numbers without bounds.
 
-        p = alpha / 2 + (1 - alpha) x,   z = log(p) - log(1 - p),   dz/dx = (1 - alpha) / (p (1 - p))
+        p = alpha / 2 + (1 - alpha) x,   z = log(p) - log(1 - p)
+        dz/dx = (1 - alpha) / (p (1 - p))
 
     alpha  keeps p away from 0 and 1, where z would be infinite; half of it on each side
 
@@ -119,7 +124,7 @@ class Permute(Invertible):
     Shapes: (N, ..., C) -> the same.
     """
 
-    def __init__(self, order: Sequence[int]):
+    def __init__(self, order: Sequence[int] | np.ndarray):
         self.order = np.array(order)
 
     def forward(self, x: Any) -> tuple[Tensor, float]:
@@ -142,6 +147,32 @@ def checkerboard(C: int) -> list[int]:
     Source: Dinh et al., 2016, section 3.4.
     """
     return [4 * c + place for pair in ((0, 3), (1, 2)) for c in range(C // 4) for place in pair]
+
+
+class ActNorm(Invertible):
+    """Each channel shifted and scaled; `initialise` makes its first results normal.
+
+        z = (x + shift) scale,   log_det = H W sum(log |scale|)
+
+    Shapes: (N, H, W, C) -> the same.
+    Source: Kingma and Dhariwal, Glow, 2018, section 3.1, arXiv 1807.03039.
+    """
+
+    def __init__(self, C: int):
+        self.shift = Parameter(np.zeros(C, np.float32))
+        self.scale = Parameter(np.ones(C, np.float32))
+        self.starts = False  # whether the next batch decides on shift and scale
+
+    def forward(self, x: Any) -> tuple[Tensor, Tensor]:
+        x = as_tensor(x)
+        if self.starts:
+            self.shift.data[...] = -x.data.mean(axis=(0, 1, 2))
+            self.scale.data[...] = 1 / (x.data.std(axis=(0, 1, 2)) + 1e-6)
+        pixels = x.shape[1] * x.shape[2]
+        return (x + self.shift) * self.scale, log(abs(self.scale)).sum() * float(pixels)
+
+    def inverse(self, z: Any) -> Tensor:
+        return as_tensor(z) / self.scale - self.shift
 
 
 class Coupling(Invertible):
@@ -218,21 +249,44 @@ class MultiScale(Invertible):
         return concat([*done, _flat(x)], axis=-1), log_det
 
     def inverse(self, z: Any) -> Tensor:
-        z, start, parts = as_tensor(z), 0, []
-        last = len(self.shapes) - 1
-        for i, (H, W, C) in enumerate(self.shapes):
-            leaving = C if i == last else C // 2
-            end = start + H * W * leaving
-            parts.append(slice(z, start, end).reshape(len(z), H, W, leaving))
-            start = end
-        if start != z.shape[-1]:
-            raise ValueError(f"MultiScale: z has {z.shape[-1]} numbers, expected {start}")
+        z, last = as_tensor(z), len(self.shapes) - 1
+        leaving = [(H, W, C if i == last else C // 2) for i, (H, W, C) in enumerate(self.shapes)]
+        ends = np.cumsum([math.prod(shape) for shape in leaving])
+        if z.shape[-1] != ends[-1]:
+            raise ValueError(f"MultiScale: z has {z.shape[-1]} numbers, expected {ends[-1]}")
+        parts = [
+            part.reshape(len(z), *shape)
+            for part, shape in zip(split(z, ends[:-1].tolist()), leaving, strict=True)
+        ]
         x = parts.pop()
-        for i, level in reversed(list(enumerate(self.levels))):
+        levels: list[Any] = list(self.levels)
+        for i in range(last, -1, -1):
             if i < last:
                 x = concat([x, parts.pop()], axis=-1)
-            x = level.inverse(x)
+            x = levels[i].inverse(x)
         return x
+
+
+@contextmanager
+def starting(model: Module) -> Iterator[None]:
+    """Inside the block every ActNorm sets itself by what it sees."""
+    layers = [layer for layer in model.modules() if isinstance(layer, ActNorm)]
+    for layer in layers:
+        layer.starts = True
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.starts = False
+
+
+def initialise(model: Module, x: Array) -> None:
+    """Let `x` decide where every ActNorm starts: at mean 0 and variance 1. Once, before training.
+
+    Shapes: x (N, ...), what the model takes.
+    """
+    with starting(model), no_grad():
+        model(Tensor(x))
 
 
 def summed(x: Tensor) -> Tensor:

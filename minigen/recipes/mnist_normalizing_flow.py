@@ -14,7 +14,7 @@ Published for 28 x 28 pixels: RealNVP 1.06, Glow 1.05; a small flow 1.078, with 
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -39,7 +39,7 @@ from minigen.models.normalizing_flow.dequantisation import (
 from minigen.models.normalizing_flow.glow import GlowConfig
 from minigen.models.normalizing_flow.nice import NICEConfig
 from minigen.models.normalizing_flow.real_nvp import RealNVPConfig
-from minigen.nn.invertible import Invertible
+from minigen.nn.invertible import Invertible, initialise
 from minigen.optim import EMA, AdamW, Muon, split_matrices
 from minigen.parallel import cores, parallel_map, split
 from minigen.schedules import warmup_linear
@@ -50,7 +50,7 @@ SHAPE = (28, 28, 1)
 BITS = math.prod(SHAPE) * math.log(2)  # nats of one bit for each pixel
 PAPERS: dict[str, ModuleType] = {"nice": nice, "real_nvp": real_nvp, "glow": glow}
 NO_HIDDEN_LAYER = ("input", "output", "affine", "lower", "upper", "s")  # AdamW's, though matrices
-FIRST = 256  # pictures that decide where Glow's actnorm starts
+FIRST = 256  # pictures that decide where every ActNorm starts
 PART = 100  # pictures that a core works through at once
 
 
@@ -63,12 +63,12 @@ class Config:
     steps: int | None = option(6000, "optimiser steps")
     minutes: float | None = option(None, "stop after so many minutes")
     batch_size: int = option(64, "pictures a step")
-    flows: tuple[int, ...] = option(
-        (6, 6), "steps of Glow, or couplings of each kind of RealNVP, at 14 and 7 pixels"
+    flows: tuple[int, ...] | None = option(
+        None, "steps of Glow, couplings of each mask of RealNVP, at 14 and 7 pixels; of NICE"
     )
-    widths: tuple[int, ...] = option((64, 128), "of the couplings' networks there")
-    lr_matrices: float = option(0.02, "largest learning rate of Muon, for hidden matrices")
-    lr_rest: float = option(2e-3, "largest learning rate of AdamW, for the rest")
+    widths: tuple[int, ...] | None = option(None, "of the couplings' networks there")
+    lr_matrices: float = option(0.04, "largest learning rate of Muon, for hidden matrices")
+    lr_rest: float = option(3e-3, "largest learning rate of AdamW, for the rest")
     ema: float = option(0.998, "decay of the weights' moving average")
     seed: int = option(0, "of weights, batches and noise")
     workers: int = option(cores(), "threads that share each batch")
@@ -81,14 +81,7 @@ class PictureFlow(nn.Module):
     """A flow and the noise that makes its pictures of bytes."""
 
     def __init__(self, config: Config, *, rng: np.random.Generator):
-        self.flow: Invertible
-        if config.model == "nice":
-            self.flow = nice.NICE(NICEConfig(SHAPE), rng=rng)
-        elif config.model == "real_nvp":
-            sizes = RealNVPConfig(SHAPE, config.flows, config.widths)
-            self.flow = real_nvp.RealNVP(sizes, rng=rng)
-        else:
-            self.flow = glow.Glow(GlowConfig(SHAPE, config.flows, config.widths), rng=rng)
+        self.flow = flow_of(config, rng)
         self.dequantise: nn.Module = UniformDequantisation()
         if config.dequantisation == "variational":
             self.dequantise = VariationalDequantisation(DequantisationConfig(), rng=rng)
@@ -97,6 +90,27 @@ class PictureFlow(nn.Module):
     def forward(self, pictures: np.ndarray, rng: np.random.Generator) -> Tensor:
         """A bound of log P(pictures) in nats: uint8 (N, 28, 28, 1) -> (N,)."""
         return dequantisation.bound(self.log_prob, self.dequantise, pictures, rng)
+
+
+def flow_of(config: Config, rng: np.random.Generator) -> Invertible:
+    """The flow of the paper that was asked for; sizes that are not given are the paper's file's."""
+    flows, widths = config.flows, config.widths
+    if config.model == "nice":
+        plain = NICEConfig(SHAPE)
+        couplings = flows[0] if flows else plain.couplings
+        return nice.NICE(
+            replace(plain, couplings=couplings, width=widths[0] if widths else plain.width), rng=rng
+        )
+    if config.model == "real_nvp":
+        masked = RealNVPConfig(SHAPE)
+        masked = replace(
+            masked, couplings=flows or masked.couplings, widths=widths or masked.widths
+        )
+        return real_nvp.RealNVP(masked, rng=rng)
+    mixed = GlowConfig(SHAPE)
+    return glow.Glow(
+        replace(mixed, steps=flows or mixed.steps, widths=widths or mixed.widths), rng=rng
+    )
 
 
 def loss(model: PictureFlow, batch: Any, rng: np.random.Generator) -> Tensor:
@@ -112,7 +126,7 @@ def train(config: Config, run: RunFolder) -> None:
     model = PictureFlow(config, rng=rng)
     with no_grad():  # of a run that goes on, the checkpoint overwrites what is decided here
         x, _ = model.dequantise(images[rng.permutation(len(images))[:FIRST]], rng)
-    glow.initialise(model.flow, x.data)
+    initialise(model.flow, x.data)
     matrices, rest = split_matrices(model.named_parameters(), NO_HIDDEN_LAYER)
     run_training(
         model,
@@ -154,8 +168,8 @@ def evaluate(
     Raises: ValueError for k <= 0.
     """
     config, model = _trained(run)
-    images, _ = mnist("test")
-    images = images[rng.permutation(len(images))[:n]]
+    every, _ = mnist("test")
+    images = every[rng.permutation(len(every))[:n]]
 
     def part(pictures: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         def log_weights(count: int) -> np.ndarray:
@@ -182,7 +196,7 @@ def evaluate(
         "samples": grid(drawn, 8, 2),
         "interpolations": grid(between(model.flow, z.data[:16]), 9, 2),
     }
-    return Report(numbers, pictures, remarks(float(mean) / BITS, error, images))
+    return Report(numbers, pictures, remarks(float(mean) / BITS, error, every))
 
 
 def remarks(bits: float, error: float, images: np.ndarray) -> tuple[str, ...]:
@@ -204,13 +218,12 @@ def remarks(bits: float, error: float, images: np.ndarray) -> tuple[str, ...]:
 
 
 def independent_pixels(images: np.ndarray) -> float:
-    """Bits/dim, were each pixel's grey drawn by itself, as often as in `images` (and once more)."""
-    flat = images.reshape(len(images), -1)
+    """Bits/dim, were each pixel's grey drawn by itself, as often as in `images`."""
     bits = 0.0
-    for column in flat.T:
-        share = (np.bincount(column, minlength=GREYS) + 1 / GREYS) / (len(flat) + 1)
-        bits -= float((np.bincount(column, minlength=GREYS) / len(flat) * np.log2(share)).sum())
-    return bits / flat.shape[1]
+    for column in images.reshape(len(images), -1).T:
+        share = np.bincount(column) / len(column)
+        bits -= float((share * np.log2(share, where=share > 0, out=np.zeros_like(share))).sum())
+    return bits / images[0].size
 
 
 def between(flow: Invertible, z: np.ndarray, steps: int = 9) -> np.ndarray:

@@ -22,7 +22,8 @@ Differs from the paper in: f is an affine map of each pixel's noise with mean an
 convolutional network, then affine couplings; the paper's couplings are mixtures of logistics with
 attention. The network is told which pixels are quite black or quite white.
 
-Recipe: minigen/recipes/mnist_normalizing_flow.py. Derivation: docs/derivations/normalizing_flows.md.
+Recipe: minigen/recipes/mnist_normalizing_flow.py.
+Derivation: docs/derivations/normalizing_flows.md.
 """
 
 import math
@@ -37,7 +38,7 @@ from minigen.autograd import Tensor
 from minigen.backend import Array
 from minigen.nn.init import zeroed
 from minigen.nn.invertible import Coupling, log_sigmoid_slope, normal_log_prob, summed
-from minigen.ops import concat, exp, pixel_shuffle, sigmoid, silu, slice, space_to_depth
+from minigen.ops import concat, exp, pixel_shuffle, sigmoid, silu, space_to_depth, split
 
 GREYS = 256
 
@@ -94,24 +95,29 @@ class VariationalDequantisation(nn.Module):
         )
 
     def forward(self, pictures: Array, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        check_pictures(pictures)
         dtype = self.affine.weight.dtype
-        grey = pictures.astype(dtype)
         eps = rng.standard_normal(pictures.shape).astype(dtype)
+        x, log_det = self.transform(Tensor(eps), pictures)
+        return x, normal_log_prob(eps) - log_det
+
+    def transform(self, eps: Any, pictures: Array) -> tuple[Tensor, Tensor]:
+        """x = (g + sigmoid(f(eps; g))) / 256 and log |det dx/d eps|.
+
+        Shapes: (N, H, W, C) both -> (N, H, W, C), (N,).
+        """
+        check_pictures(pictures)
+        grey = pictures.astype(eps.dtype)
         context = self._context(grey)
-        y = self.affine(context)  # (N, H / 2, W / 2, 8)
-        C = y.shape[-1] // 2
-        mean, log_s = slice(y, 0, C), slice(y, C, 2 * C)
-        n = space_to_depth(eps, 2) * exp(log_s) + mean
-        log_det = summed(log_s)
+        y = self.affine(context)  # (N, H / 2, W / 2, 8 C)
+        mean, log_s = split(y, 2)
+        n, log_det = space_to_depth(eps, 2) * exp(log_s) + mean, summed(log_s)
         for coupling in self.couplings:
             n, own = coupling(n, context)
             log_det = log_det + own
         n = pixel_shuffle(n, 2)  # (N, H, W, C)
-        slope = summed(log_sigmoid_slope(n))
-        x = (sigmoid(n) + grey) * (1 / GREYS)
         cube = math.log(GREYS) * math.prod(pictures.shape[1:])
-        return x, normal_log_prob(eps) - log_det - slope + cube
+        x = (sigmoid(n) + grey) * (1 / GREYS)
+        return x, log_det + summed(log_sigmoid_slope(n)) - cube
 
     def _context(self, grey: Array) -> Tensor:
         told = (grey / 127.5 - 1, grey == 0, grey == GREYS - 1)

@@ -22,12 +22,10 @@ prior of the channels that leave early, a normal with mean and variance from tho
 more coupling, whose inverse it is. silu stands in the place of relu, and no actnorm is in the
 networks.
 
-Recipe: minigen/recipes/mnist_normalizing_flow.py. Derivation: docs/derivations/normalizing_flows.md.
-Notebook: notebooks/13_flows.ipynb.
+Recipe: minigen/recipes/mnist_normalizing_flow.py.
+Derivation: docs/derivations/normalizing_flows.md. Notebook: notebooks/13_flows.ipynb.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +36,7 @@ from minigen.autograd import Tensor, no_grad
 from minigen.backend import Array, array_module
 from minigen.nn.init import orthogonal, zeroed
 from minigen.nn.invertible import (
+    ActNorm,
     Chain,
     Coupling,
     Invertible,
@@ -55,33 +54,9 @@ class GlowConfig:
     """Sizes of the flow."""
 
     shape: tuple[int, int, int] = (28, 28, 1)  # of a picture, H and W multiples of 2^levels
-    steps: tuple[int, ...] = (4, 8)  # of the flow at each scale, 14 and 7 pixels: K of figure 2
+    steps: tuple[int, ...] = (6, 6)  # of the flow at each scale, 14 and 7 pixels: K of figure 2
     widths: tuple[int, ...] = (64, 128)  # channels inside the couplings' networks at each scale
     alpha: float = 1e-5  # of the logit
-
-
-class ActNorm(Invertible):
-    """Each channel shifted and scaled; `initialise` starts it at mean 0 and variance 1.
-
-    Shapes: (N, H, W, C) -> the same.
-    Source: section 3.1.
-    """
-
-    def __init__(self, C: int):
-        self.shift = nn.Parameter(np.zeros(C, np.float32))
-        self.scale = nn.Parameter(np.ones(C, np.float32))
-        self.starts = False  # whether the next batch decides on shift and scale
-
-    def forward(self, x: Any) -> tuple[Tensor, Tensor]:
-        x = as_tensor(x)
-        if self.starts:
-            self.shift.data[...] = -x.data.mean(axis=(0, 1, 2))
-            self.scale.data[...] = 1 / (x.data.std(axis=(0, 1, 2)) + 1e-6)
-        pixels = x.shape[1] * x.shape[2]
-        return (x + self.shift) * self.scale, log(abs(self.scale)).sum() * float(pixels)
-
-    def inverse(self, z: Any) -> Tensor:
-        return as_tensor(z) / self.scale - self.shift
 
 
 class Conv1x1(Invertible):
@@ -174,28 +149,6 @@ class Glow(Invertible):
 
     def inverse(self, z: Any) -> Tensor:
         return self.logit.inverse(self.scales.inverse(z))
-
-
-@contextmanager
-def starting(model: nn.Module) -> Iterator[None]:
-    """Inside the block every ActNorm sets itself by what it sees."""
-    layers = [layer for layer in model.modules() if isinstance(layer, ActNorm)]
-    for layer in layers:
-        layer.starts = True
-    try:
-        yield
-    finally:
-        for layer in layers:
-            layer.starts = False
-
-
-def initialise(model: nn.Module, x: Array) -> None:
-    """Let the pictures `x` decide where every ActNorm starts; once, before training.
-
-    Shapes: x (N, H, W, C) in [0, 1].
-    """
-    with starting(model), no_grad():
-        model(Tensor(x))
 
 
 def log_prob(model: Glow, x: Any) -> Tensor:

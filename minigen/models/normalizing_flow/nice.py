@@ -16,11 +16,13 @@ Shapes: x (N, H, W, C) in [0, 1] -> z (N, H W C), log_det ().
 
 Follows the paper exactly, but for the sizes of the networks, which are settings.
 
-Recipe: minigen/recipes/mnist_normalizing_flow.py. Derivation: docs/derivations/normalizing_flows.md.
+Recipe: minigen/recipes/mnist_normalizing_flow.py.
+Derivation: docs/derivations/normalizing_flows.md.
 """
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -50,14 +52,12 @@ class AdditiveCoupling(Invertible):
     Shapes: (N, D) -> the same, log_det 0.
     """
 
-    def __init__(
-        self, D: int, width: int, hidden: int, flipped: bool, *, rng: np.random.Generator
-    ):
+    def __init__(self, D: int, width: int, hidden: int, flipped: bool, *, rng: np.random.Generator):
         self.half, self.flipped = D // 2, flipped
         heard = D - D // 2 if flipped else D // 2
         sizes = [heard, *[width] * hidden]
         layers: list[Any] = []
-        for ins, outs in zip(sizes, sizes[1:]):
+        for ins, outs in pairwise(sizes):
             layers += [nn.Linear(ins, outs, rng=rng), relu]
         self.network = nn.Sequential(*layers, zeroed(nn.Linear(width, D - heard, rng=rng)))
 

@@ -16,10 +16,11 @@ Shapes: x (N, H, W, C) in [0, 1], H and W multiples of 2^scales -> z (N, H W C),
 
 Differs from the paper in: the checkerboards are laid out by squeezing first, so that no network
 works on masked pixels (nn.invertible.checkerboard); 7 being odd, there is none at the last scale.
-Group norm inside the networks rather than batch norm, and none between the couplings: a picture's
-likelihood depends on no other picture. silu stands in the place of relu.
+Group norm stands in the place of batch norm in the networks, and Glow's actnorm between couplings:
+a picture's likelihood depends on no other picture. silu stands in the place of relu.
 
-Recipe: minigen/recipes/mnist_normalizing_flow.py. Derivation: docs/derivations/normalizing_flows.md.
+Recipe: minigen/recipes/mnist_normalizing_flow.py.
+Derivation: docs/derivations/normalizing_flows.md.
 """
 
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from minigen.autograd import Tensor, no_grad
 from minigen.backend import Array
 from minigen.nn.init import zeroed
 from minigen.nn.invertible import (
+    ActNorm,
     Chain,
     Coupling,
     Invertible,
@@ -86,25 +88,23 @@ class RealNVP(Invertible):
         for couplings, width in zip(config.couplings, config.widths, strict=True):
             H, W, C = H // 2, W // 2, 4 * C
 
-            def masked(kind: int, C: int = C, n: int = couplings, width: int = width) -> list:
-                nets = [CouplingNet(C, width, config.blocks, rng=rng) for _ in range(n)]
-                return [Coupling(net, C, flipped=(i + kind) % 2 == 1) for i, net in enumerate(nets)]
-
             board = checkerboard(C)
-            levels.append(
-                Chain(
-                    [
-                        Squeeze(),
-                        Permute(board),
-                        *masked(0),
-                        Permute(np.argsort(board)),
-                        *masked(1),
-                    ]
-                )
-            )
+            layers: list[Invertible] = [Squeeze(), Permute(board)]
+            layers += self._couplings(couplings, C, width, rng)
+            layers.append(Permute(np.argsort(board)))
+            layers += self._couplings(couplings, C, width, rng)
+            levels.append(Chain(layers))
             shapes.append((H, W, C))
             C = C // 2
         self.scales = MultiScale(levels, shapes)
+
+    def _couplings(self, n: int, C: int, width: int, rng: np.random.Generator) -> list[Invertible]:
+        """The halves in turns."""
+        layers: list[Invertible] = []
+        for i in range(n):
+            net = CouplingNet(C, width, self.config.blocks, rng=rng)
+            layers += [ActNorm(C), Coupling(net, C, flipped=i % 2 == 1)]
+        return layers
 
     def forward(self, x: Any) -> tuple[Tensor, Tensor]:
         x, opened = self.logit(x)
