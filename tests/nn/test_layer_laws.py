@@ -132,3 +132,13 @@ def test_batch_norm_in_use_judges_each_picture_by_itself():
     layer, x = nn.BatchNorm2d(3).eval(), rng().standard_normal((4, 2, 2, 3), np.float32)
     assert np.array_equal(layer(x).data[:1], layer(x[:1]).data)
     assert not np.array_equal(layer.train()(x).data[:1], layer(x[:1]).data)
+
+
+# -------------------------------------------------------------------------------------------- MLP
+
+
+def test_an_mlp_is_linear_layers_with_silu_between_them():
+    mlp, x = nn.MLP((3, 5, 4, 2), rng=rng()), Tensor(np.ones((6, 7, 3), np.float32))
+    first, second, third = mlp.layers
+    assert np.array_equal(mlp(x).data, third(ops.silu(second(ops.silu(first(x))))).data)
+    assert [p.shape for p in mlp.parameters()] == [(3, 5), (5,), (5, 4), (4,), (4, 2), (2,)]
