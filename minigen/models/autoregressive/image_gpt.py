@@ -47,6 +47,11 @@ class ImageGPTConfig:
     heads: int = 4  # A
     mlp_ratio: float = 4  # hidden channels of the feed-forward layers, in widths
 
+    def __post_init__(self) -> None:
+        (H, W), (PH, PW) = self.shape, self.patch
+        if H % PH or W % PW:
+            raise ValueError(f"image_gpt: no blocks of {self.patch} make up {H} x {W} pixels")
+
     @property
     def grid(self) -> tuple[int, int]:
         """Tokens down and across."""
@@ -137,9 +142,9 @@ def log_prob(model: ImageGPT, x: Array) -> Tensor:
     Shapes: x (N, H, W, 1) -> (N,).
     Raises: ValueError for numbers other than 0 and 1, or pictures of another shape.
     """
-    config = model.config
-    if x.shape[1:] != (*config.shape, 1):
-        raise ValueError(f"log_prob: got pictures {x.shape}, expected (N, {config.shape}, 1)")
+    config, (H, W) = model.config, model.config.shape
+    if x.shape[1:] != (H, W, 1):
+        raise ValueError(f"log_prob: got pictures {x.shape}, expected (N, {H}, {W}, 1)")
     tokens = to_tokens(move(x, "cpu"), config.patch).reshape(len(x), -1)
     tokens = array_module(x).asarray(tokens)
     return -cross_entropy(model(tokens), tokens, "none").sum(axis=1)
