@@ -72,8 +72,8 @@ def radii(x: np.ndarray, k: int) -> np.ndarray:
 def precision_recall(real: np.ndarray, painted: np.ndarray, k: int = 3) -> dict[str, Measured]:
     """Eq. 1, both ways. Shapes: real (N, D), painted (M, D)."""
     squared = squared_distances(real, painted)  # (N, M)
-    precise = (squared <= radii(real, k)[:, None]).any(axis=0)
-    recalled = (squared <= radii(painted, k)).any(axis=1)
+    precise = np.any(squared <= radii(real, k)[:, None], axis=0)
+    recalled = np.any(squared <= radii(painted, k), axis=1)
     return {"precision": _share(precise, k), "recall": _share(recalled, k)}
 
 
@@ -81,8 +81,8 @@ def density_coverage(real: np.ndarray, painted: np.ndarray, k: int = 5) -> dict[
     """Eq. 2 and 3. Shapes: real (N, D), painted (M, D)."""
     inside = squared_distances(real, painted) <= radii(real, k)[:, None]  # (N, M)
     return {
-        "density": _share(inside.sum(axis=0) / k, k),
-        "coverage": _share(inside.any(axis=1), k),
+        "density": _share(np.sum(inside, axis=0) / k, k),
+        "coverage": _share(np.any(inside, axis=1), k),
     }
 
 

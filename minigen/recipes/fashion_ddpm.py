@@ -2,7 +2,7 @@
 
     minigen train fashion_ddpm                      20 minutes, or as long as --minutes says
     minigen sample runs/fashion_ddpm-1 -n 40
-    minigen eval runs/fashion_ddpm-1 -n 1000        label agreement, by fashion_classifier's weights
+    minigen eval runs/fashion_ddpm-1 -n 2048        agreement, feature distance, precision, recall
 
 DDPM with the cosine schedule and v-prediction, a U-Net over 2 x 2 patches (14 and 7 pixels), labels
 left out of a tenth of the batch for classifier-free guidance, drawn by DDIM in 50 steps.
@@ -15,18 +15,19 @@ from typing import Any
 import numpy as np
 from tqdm import trange
 
-from minigen import nn, weights
+from minigen import nn
 from minigen.autograd import Tensor
 from minigen.backend import auto_unless_chosen
 from minigen.data.loader import Loader
 from minigen.data.mnist import fashion_mnist
 from minigen.data.pixels import to_float, to_uint8
-from minigen.metrics.agreement import accuracy
+from minigen.metrics.labelled import judge_labelled
+from minigen.metrics.report import Report
 from minigen.models.diffusion import ddpm
 from minigen.models.diffusion.ddpm import DDPMConfig
-from minigen.models.features.classifier import Classifier, ClassifierConfig
 from minigen.optim import EMA, AdamW, Muon, split_matrices
 from minigen.parallel import cores, in_parts
+from minigen.recipes import classifier
 from minigen.schedules import warmup_linear
 from minigen.train import RunFolder, WeightsFile, config_from, load_model, option
 from minigen.train import train as run_training
@@ -161,19 +162,14 @@ def evaluate(
     steps: int = 50,
     guidance: float = 1.5,
     sampler: str = "ddim",
-) -> dict[str, float]:
-    """Share of `n` pictures in which the classifier sees the asked class, and of test pictures."""
+) -> Report:
+    """How `n` pictures compare with test pictures by the judge; minigen/metrics/labelled.py."""
     config, model = _trained(run)
-    labels = np.arange(n) % CLASSES
-    judge = Classifier(ClassifierConfig(), rng=np.random.default_rng(0))
-    judge.load_state_dict(load_model(weights.find("fashion_classifier"))[0])
-    images, truth = fashion_mnist("test")
-    return {
-        "label agreement": accuracy(
-            judge, draw(model, config, labels, rng, steps, guidance, sampler), labels
-        ),
-        "the judge's accuracy on test pictures": accuracy(judge, images, truth),
-    }
+    train, train_labels = fashion_mnist("train")
+    labels = rng.choice(train_labels, n)
+    painted = draw(model, config, labels, rng, steps, guidance, sampler)
+    judge, test = classifier.judge("fashion"), fashion_mnist("test")
+    return judge_labelled((painted, labels), test, train, judge.features, judge.vote, rng)
 
 
 def _trained(run: RunFolder | WeightsFile) -> tuple[Config, GarmentUNet]:

@@ -5,12 +5,21 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from minigen.models.features.classifier import Classifier, ClassifierConfig
-from minigen.recipes import fashion_classifier, fashion_ddpm
-from minigen.train import RunFolder, save_weights
+from minigen.models.features.classifier import Classifier
+from minigen.recipes import classifier, fashion_ddpm
+from minigen.train import RunFolder
 
-CLASSIFIER = fashion_classifier.Config(
-    steps=60, batch_size=32, channels=(16, 16), lr_rest=1e-2, ema=0.9, save_every=60, workers=1
+CLASSIFIER = classifier.Config(
+    steps=60,
+    batch_size=32,
+    stem=4,
+    shift=0,
+    channels=(16, 16),
+    blocks=(1, 1),
+    lr_rest=1e-2,
+    ema=0.9,
+    save_every=60,
+    workers=1,
 )
 DDPM = fashion_ddpm.Config(
     minutes=None, steps=2, batch_size=4, channels=(8, 16), blocks=1, log_every=1, workers=2
@@ -30,8 +39,9 @@ def columns(split="train", n=200):
 
 @pytest.fixture(autouse=True)
 def stand_in(monkeypatch):
-    for recipe in (fashion_classifier, fashion_ddpm):
-        monkeypatch.setattr(recipe, "fashion_mnist", columns)
+    monkeypatch.setattr(fashion_ddpm, "fashion_mnist", columns)
+    for data in classifier.DATA:
+        monkeypatch.setitem(classifier.DATA, data, columns)
 
 
 def trained(recipe, config, folder):
@@ -40,20 +50,34 @@ def trained(recipe, config, folder):
     return run
 
 
-def test_the_classifier_learns(tmp_path, monkeypatch):
-    run = trained(fashion_classifier, CLASSIFIER, tmp_path)
-    scores = fashion_classifier.evaluate(run, 200, np.random.default_rng(0))
-    assert scores["test accuracy"] > 0.7
+@pytest.mark.parametrize("data", ["fashion", "mnist"])
+def test_the_classifier_learns(tmp_path, data):
+    steps = 60 if data == "mnist" else 2  # mirrored columns are those of another class
+    run = trained(classifier, replace(CLASSIFIER, data=data, steps=steps), tmp_path)
+    scores = classifier.evaluate(run, 200, np.random.default_rng(0))
+    assert scores["test accuracy"].of == "200 test pictures"
+    assert data == "fashion" or scores["test accuracy"].value > 0.7
+    assert classifier.sample(run, 3, np.random.default_rng(0)).shape == (3, 28, 28, 3)
+
+
+def test_a_picture_is_moved_over_black_and_mirrored_at_random(rng):
+    image = np.zeros((400, 6, 6, 1), np.uint8)
+    image[:, 2, 1] = 9
+    moved = classifier.varied(image, rng, shift=2, mirrored=True)
+    assert moved.shape == image.shape
+    places = {tuple(np.argwhere(picture[..., 0])[0]) for picture in moved if picture.any()}
+    assert places == {(row, column) for row in range(5) for column in range(6)}
+    assert np.array_equal(classifier.varied(image, rng, shift=0, mirrored=False), image)
 
 
 def test_diffusion_paints_the_asked_shape_and_is_judged(tmp_path, monkeypatch):
     run = trained(fashion_ddpm, DDPM, tmp_path)
-    judge = Classifier(ClassifierConfig(), rng=np.random.default_rng(0))
-    save_weights(tmp_path / "judge.safetensors", judge.state_dict())
-    monkeypatch.setattr(fashion_ddpm.weights, "find", lambda name: tmp_path / "judge.safetensors")
+    judge = Classifier(CLASSIFIER.network(), rng=np.random.default_rng(0))
+    monkeypatch.setattr(classifier, "judge", lambda data: judge)
     assert fashion_ddpm.sample(run, 3, np.random.default_rng(0), steps=2).shape == (3, 28, 28, 3)
-    scores = fashion_ddpm.evaluate(run, 4, np.random.default_rng(0), steps=2)
-    assert 0 <= scores["label agreement"] <= 1
+    report = fashion_ddpm.evaluate(run, 4, np.random.default_rng(0), steps=2)
+    assert 0 <= report.numbers["label agreement"].value <= 1
+    assert report.pictures.keys() == {"samples", "nearest"}
 
 
 def test_the_label_reaches_the_picture():
