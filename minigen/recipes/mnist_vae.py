@@ -57,7 +57,7 @@ class Config:
     latents: int = option(50, "numbers in z")
     network: str = option("mlp", "of encoder and decoder", ("mlp", "conv"))
     widths: tuple[int, ...] = option((500, 500), "of hidden layers, for mlp")
-    channels: tuple[int, ...] = option((32, 64), "at 14 and 7 pixels, for conv")
+    channels: tuple[int, ...] = option((16, 32), "at 14 and 7 pixels, for conv")
     lr: float = option(3e-3, "largest learning rate of AdamW")
     seed: int = option(0, "of weights, batches and noise")
     workers: int = option(cores(), "threads that share each batch")

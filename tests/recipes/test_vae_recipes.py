@@ -16,7 +16,7 @@ TINY = mnist_vae.Config(
 CONFIGS = {
     "vae": TINY,
     "iwae": replace(TINY, k=4, k_from=0.0),
-    "conv": replace(TINY, network="conv", channels=(4, 4)),
+    "conv": replace(TINY, network="conv", channels=(8, 8)),
 }
 CONDITIONAL = mnist_conditional_vae.Config(
     minutes=None, steps=3, batch_size=8, latents=3, widths=(8,), log_every=1, workers=2

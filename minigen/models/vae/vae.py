@@ -16,23 +16,26 @@ which is tight where the guess is right.
 Shapes: x (N, H, W, C) of 0 and 1; mu, log_var, z (N, latents); logits (N, H, W, C).
 Units: nats per picture. recon and kl are sums over pixels and latents, means over the batch.
 
-Differs from the paper in: silu in the place of tanh, and by choice strided convolutions in the
-place of linear layers.
+Differs from the paper in: silu in the place of tanh, and by choice residual convolutional networks
+in the place of linear layers.
 
 Recipe: minigen/recipes/mnist_vae.py. Derivation: docs/derivations/vae.md.
 Notebook: notebooks/11_vae.ipynb.
 """
 
+import math
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
 from minigen import nn
 from minigen.autograd import Tensor
 from minigen.backend import Array, array_module
-from minigen.ops import bce_with_logits, exp, gaussian_kl, sigmoid, silu
+from minigen.nn.autoencoder import Decoder, Encoder
+from minigen.ops import bce_with_logits, exp, gaussian_kl, sigmoid
 from minigen.schedules import noise_like
+
+MAP_WIDTH = 16  # channels of the smallest map of the convolutional networks
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,8 @@ class VAEConfig:
     in_channels: int = 1
     latents: int = 50  # as in arXiv 1509.00519; a trained model uses about half of them
     network: str = "mlp"  # or "conv"
-    widths: tuple[int, ...] = (
-        500,
-        500,
-    )  # mlp: hidden layers of the encoder; the decoder's reversed
-    channels: tuple[int, ...] = (32, 64)  # conv: every level halves the picture
+    widths: tuple[int, ...] = (500, 500)  # mlp: hidden layers; in the decoder in reverse
+    channels: tuple[int, ...] = (16, 32)  # conv: every level halves the picture
 
     def __post_init__(self) -> None:
         if self.network not in ("mlp", "conv"):
@@ -58,45 +58,32 @@ class VAEConfig:
             )
 
 
-class Shrink(nn.Module):
-    """Strided convolutions, then a linear layer: (N, H, W, C) -> (N, outputs)."""
+class ConvEncoder(nn.Module):
+    """A small map of the picture, laid out as a vector, then a linear layer: -> (N, outputs)."""
 
     def __init__(self, config: VAEConfig, outputs: int, *, rng: np.random.Generator):
-        channels, side = (config.in_channels, *config.channels), _smallest(config)
-        self.convs = nn.ModuleList(
-            [nn.Conv2d(i, o, 4, stride=2, padding=1, rng=rng) for i, o in pairwise(channels)]
-        )
-        self.out = nn.Linear(side * side * channels[-1], outputs, rng=rng)
+        self.shrink = Encoder(config.in_channels, config.channels, MAP_WIDTH, rng=rng)
+        self.out = nn.Linear(math.prod(_map_shape(config)), outputs, rng=rng)
 
     def forward(self, x: Tensor) -> Tensor:
-        for conv in self.convs:
-            x = silu(conv(x))  # (N, H / 2, W / 2, channels)
-        return self.out(x.reshape(len(x), -1))
+        return self.out(self.shrink(x).reshape(len(x), -1))
 
 
-class Grow(nn.Module):
-    """`Shrink` the other way round: (N, latents) -> (N, H, W, C)."""
+class ConvDecoder(nn.Module):
+    """`ConvEncoder` the other way round: (N, latents) -> (N, H, W, C)."""
 
     def __init__(self, config: VAEConfig, *, rng: np.random.Generator):
-        channels, side = (*config.channels[::-1], config.in_channels), _smallest(config)
-        self.shape = (side, side, channels[0])
-        self.start = nn.Linear(config.latents, side * side * channels[0], rng=rng)
-        self.convs = nn.ModuleList(
-            [
-                nn.ConvTranspose2d(i, o, 4, stride=2, padding=1, rng=rng)
-                for i, o in pairwise(channels)
-            ]
-        )
+        self.shape = _map_shape(config)
+        self.start = nn.Linear(config.latents, math.prod(self.shape), rng=rng)
+        self.grow = Decoder(config.in_channels, config.channels, MAP_WIDTH, rng=rng)
 
     def forward(self, z: Tensor) -> Tensor:
-        x = self.start(z).reshape(len(z), *self.shape)
-        for conv in self.convs:
-            x = conv(silu(x))  # (N, 2 H, 2 W, channels)
-        return x
+        return self.grow(self.start(z).reshape(len(z), *self.shape))
 
 
-def _smallest(config: VAEConfig) -> int:
-    return int(config.size // 2 ** len(config.channels))
+def _map_shape(config: VAEConfig) -> tuple[int, int, int]:
+    side = config.size // 2 ** len(config.channels)
+    return side, side, MAP_WIDTH
 
 
 class VAE(nn.Module):
@@ -112,8 +99,8 @@ class VAE(nn.Module):
             self.encoder = nn.MLP((pixels, *config.widths, 2 * config.latents), rng=rng)
             self.decoder = nn.MLP((config.latents, *config.widths[::-1], pixels), rng=rng)
         else:
-            self.encoder = Shrink(config, 2 * config.latents, rng=rng)
-            self.decoder = Grow(config, rng=rng)
+            self.encoder = ConvEncoder(config, 2 * config.latents, rng=rng)
+            self.decoder = ConvDecoder(config, rng=rng)
 
     def encode(self, x: Array) -> tuple[Tensor, Tensor]:
         """The Gaussian q(z | x): mu and log_var, each (N, latents).
