@@ -45,7 +45,7 @@ class Config:
 
     minutes: float | None = option(25.0, "stop after so many minutes")
     steps: int | None = option(None, "optimiser steps")
-    batch_size: int = option(64, "pictures a step")
+    batch_size: int = option(32, "pictures a step")
     channels: int = option(64, "of each of the two stacks")
     layers: int = option(6, "the first, with mask A, included")
     patch: int = option(2, "pixels along an edge of a token: 1, 2")
@@ -55,8 +55,8 @@ class Config:
     ema: float = option(0.995, "decay of the weights' moving average")
     seed: int = option(0, "of weights, batches and pixels")
     workers: int = option(cores(), "threads that share each batch")
-    sample_every: int = option(1000, "steps between pictures")
-    save_every: int = option(500, "steps between checkpoints")
+    sample_every: int = option(2000, "steps between pictures")
+    save_every: int = option(1000, "steps between checkpoints")
     log_every: int = option(25, "steps between lines of log.csv")
 
     def network(self) -> PixelCNNConfig:
