@@ -27,6 +27,7 @@ from minigen.backend import auto_unless_chosen
 from minigen.data.loader import Loader
 from minigen.data.mnist import mnist
 from minigen.data.pixels import grid
+from minigen.latents import interpolate
 from minigen.metrics.nll import bits_per_dim, importance_weighted_bound
 from minigen.metrics.report import Measured, Report, mean_of
 from minigen.models.normalizing_flow import dequantisation, glow, nice, real_nvp
@@ -227,16 +228,14 @@ def independent_pixels(images: np.ndarray) -> float:
 
 
 def between(flow: Invertible, z: np.ndarray, steps: int = 9) -> np.ndarray:
-    """From the first half of `z` to the second, on great circles: where noise has its length.
+    """From each of the first half of `z` to one of the second, on great circles.
 
     Shapes: (2 M, D) -> uint8 (M steps, 28, 28, 3), pair by pair.
     """
     half = len(z) // 2
-    a, b = z[:half, None], z[half : 2 * half, None]  # (M, 1, D)
-    angle = np.linspace(0, np.pi / 2, steps, dtype=z.dtype)[:, None]
-    path = np.cos(angle) * a + np.sin(angle) * b  # (M, steps, D)
+    paths = [interpolate(a, b, steps, spherical=True) for a, b in zip(z[:half], z[half:])]
     with no_grad():
-        return shown(flow.inverse(path.reshape(-1, z.shape[1])).data)
+        return shown(flow.inverse(np.concatenate(paths).astype(z.dtype)).data)
 
 
 @auto_unless_chosen()
