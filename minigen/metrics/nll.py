@@ -58,6 +58,28 @@ def importance_weighted_bound(
     return Bound(np.log(total) + top - math.log(k), elbo, total**2 / squares)
 
 
+def extended(costly: np.ndarray, cheap: np.ndarray, unit: str = "", of: str = "") -> Measured:
+    """The mean of a costly measure over all pictures, known of the first n, by a cheap one of all.
+
+    mean(cheap) + mean(costly - cheap[:n])
+
+    Its expectation is that of mean(costly) over all. What makes pictures differ is mostly the same
+    in both, so the difference hardly varies, and n may be small.
+
+    Error: of independent pictures, sqrt(var(cheap) / N + var(costly - cheap[:n]) / n).
+    Shapes: costly (n,), cheap (N,) with the same pictures first.
+    Raises: ValueError where n is below 2 or above N.
+    Source: the difference estimator of survey sampling; Cochran, Sampling Techniques, 1977,
+    section 7.2.
+    """
+    n, N = len(costly), len(cheap)
+    if not 2 <= n <= N:
+        raise ValueError(f"extended: {n} pictures of {N} are known, expected 2 to {N}")
+    difference = costly - cheap[:n]
+    error = math.sqrt(cheap.var(ddof=1) / N + difference.var(ddof=1) / n)
+    return Measured(float(cheap.mean() + difference.mean()), error, unit, of)
+
+
 def bits_per_dim(nats: Measured | float, dims: int) -> Measured:
     """nats / (dims * ln 2): bits for each of the `dims` numbers of a picture.
 

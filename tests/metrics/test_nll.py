@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from minigen.metrics.nll import bits_per_dim, importance_weighted_bound
+from minigen.metrics.nll import bits_per_dim, extended, importance_weighted_bound
 from minigen.metrics.report import Measured
 
 A, S = 1.5, 0.5  # z ~ N(0, 1), x ~ N(A z, S^2): so x ~ N(0, A^2 + S^2)
@@ -106,3 +106,26 @@ def test_a_bit_for_each_dimension_is_their_number_times_ln_2_nats():
     assert bits_per_dim(math.log(2), 2).value == pytest.approx(0.5)
     with pytest.raises(ValueError, match="dims is 0, expected 1 or more"):
         bits_per_dim(1.0, 0)
+
+
+def test_a_costly_measure_of_some_is_extended_to_all_by_a_cheap_one(rng):
+    cheap = 90 + 25 * rng.standard_normal(4000)
+    costly = cheap - 2 + 0.5 * rng.standard_normal(4000)
+    means = [extended(costly[order[:200]], cheap[order]).value for order in orders(rng, 300)]
+    assert np.mean(means) == pytest.approx(costly.mean(), abs=4 * 0.5 / math.sqrt(200 * 300))
+    assert np.std(means) == pytest.approx(0.5 / math.sqrt(200), rel=0.3)  # 25 / sqrt(200) without
+
+
+def orders(rng, count):
+    return (rng.permutation(4000) for _ in range(count))
+
+
+def test_what_is_known_of_all_is_their_mean_and_its_error(rng):
+    values = rng.standard_normal(50)
+    found = extended(values, values + 1, "nats", "50 pictures")
+    assert found.value == pytest.approx(values.mean())
+    assert found.error == pytest.approx(values.std(ddof=1) / math.sqrt(50))
+    assert (found.unit, found.of) == ("nats", "50 pictures")
+    for n in (1, 51):
+        with pytest.raises(ValueError, match=f"extended: {n} pictures of 50 are known"):
+            extended(np.zeros(n), values)

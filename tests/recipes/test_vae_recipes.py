@@ -52,7 +52,10 @@ def test_a_run_can_be_sampled_and_evaluated(name, tmp_path, rng):
     assert isinstance(report, Report)
     numbers = report.numbers
     assert 0 < float(numbers["-log p(x), at most"]) < float(numbers["-ELBO"])
-    assert "60 test pictures, binarised once, k = 5" in str(numbers["-log p(x), at most"])
+    assert numbers["-log p(x), at most"].error > 0
+    assert "80 test pictures, binarised once; k = 5 for 60 of them" in str(
+        numbers["-log p(x), at most"]
+    )
     assert {picture.shape[2] for picture in report.pictures.values()} == {3}
 
 
@@ -81,11 +84,32 @@ def test_the_digit_that_is_asked_for_reaches_the_picture(tmp_path, rng):
     assert mnist_conditional_vae.sample(run, 12, rng).shape == (12, 28, 28, 3)
     report = mnist_conditional_vae.evaluate(run, 60, rng, k=5)
     assert float(report.numbers["-log p(x | digit), at most"]) > 0
+    assert 0 <= float(report.numbers["label agreement"]) <= 1
     assert report.pictures["styles"].shape == (8 * 30 - 2, 10 * 30 - 2, 3)
 
 
+def test_every_picture_is_measured_with_its_own_label(rng):
+    """A model that is told a row's labels, and whose bound is the number of that row."""
+
+    class Row:
+        def __init__(self, rows):
+            self.rows = rows
+            assert rows.stop <= 130
+
+    def bound(model, x, k, rng, chunk):
+        assert np.array_equal(x, pictures[model.rows])
+        values = np.arange(1000.0)[model.rows][: len(x)]
+        return mnist_vae.Bound(values, values, values)
+
+    pictures = rng.random((130, 2, 2, 1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mnist_vae.iwae, "bound", bound)
+        found = mnist_vae.bounds(Row, pictures, 5, rng)
+    assert np.array_equal(found.log_px, np.arange(130.0))
+
+
 def test_the_pictures_of_the_test_set_are_always_the_same_black_and_white_ones():
-    first, second = (mnist_vae.test_pictures(80, np.random.default_rng(seed)) for seed in (0, 1))
+    first, second = (mnist_vae.test_pictures(np.random.default_rng(seed)) for seed in (0, 1))
     assert np.array_equal(*(np.sort(x.sum(axis=(1, 2, 3))) for x, _ in (first, second)))
     assert not np.array_equal(first[0], second[0])  # in another order
     assert (first[0].argmax(axis=2).max(axis=1)[:, 0] >= 4 + 2 * first[1]).all()
