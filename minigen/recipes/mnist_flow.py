@@ -118,8 +118,8 @@ def draw(
     model: nn.LabelledUNet,
     labels: np.ndarray,
     rng: np.random.Generator,
-    steps: int = 30,
-    guidance: float = 1.5,
+    steps: int = 20,
+    guidance: float = 2.0,
     sampler: str = "flow_euler",
 ) -> np.ndarray:
     """A digit of each label, uint8 (N, 28, 28, 1), drawn `BATCH` at a time."""
@@ -148,8 +148,8 @@ def sample(
     n: int,
     rng: np.random.Generator,
     *,
-    steps: int = 30,
-    guidance: float = 1.5,
+    steps: int = 20,
+    guidance: float = 2.0,
     sampler: str = "flow_euler",
 ) -> np.ndarray:
     """`n` digits, the classes in turn."""
@@ -179,8 +179,8 @@ def evaluate(
     n: int,
     rng: np.random.Generator,
     *,
-    steps: int = 30,
-    guidance: float = 1.5,
+    steps: int = 20,
+    guidance: float = 2.0,
     sampler: str = "flow_euler",
     synthetic: bool = False,
 ) -> Report:
