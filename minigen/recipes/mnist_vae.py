@@ -187,8 +187,8 @@ def remarks(
     if active == 0:
         said.append(
             f"posterior collapse: none of the {len(carried)} latents carries {ACTIVE} nats, so the "
-            "decoder ignores z and all samples look alike; train longer, or with a smaller beta at "
-            "the start"
+            "decoder ignores z and all samples look alike; train longer, or with a smaller beta in "
+            "vae.loss at the start"
         )
     if nats > alone:
         said.append(
