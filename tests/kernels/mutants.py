@@ -393,11 +393,16 @@ class Lane:
         failing = [item.nodeid for item in session.items if not self._without_a_mistake(item)]
         result = {"failing": failing, "mutants": [], "tests": len(self.seconds)}
         for number, items in sorted(self.reaching.items()):
+            if number in self._caught_elsewhere():
+                continue
             mutant, caught = self.mirror.mutants[number], self._caught(number, items)
-            result["mutants"].append([*mutant, caught])
-            if not caught:
+            result["mutants"].append([number, *mutant, caught])
+            if caught:
+                with (self.log.parent / "caught").open("a") as file:
+                    file.write(f"{number}\n")
+            else:
                 print(f"{self.log.stem}: survives {mutant}", file=self.progress, flush=True)
-            elif len(result["mutants"]) % 20 == 0:
+            if len(result["mutants"]) % 20 == 0:
                 done = f"{len(result['mutants'])} of {len(self.reaching)}"
                 print(f"{self.log.stem}: {done}", file=self.progress, flush=True)
         result["unseen"] = [[*m] for n, m in self.mirror.mutants.items() if n not in self.reaching]
@@ -408,6 +413,11 @@ class Lane:
         ]
         self.log.write_text(json.dumps(result))
         return True
+
+    def _caught_elsewhere(self) -> set[int]:
+        """The mistakes that the tests of another file have noticed."""
+        caught = self.log.parent / "caught"
+        return set(map(int, caught.read_text().split())) if caught.exists() else set()
 
     def _without_a_mistake(self, item: pytest.Item) -> bool:
         """Run the test, see by which places it comes and how long it takes; False if it fails."""
@@ -559,21 +569,19 @@ def look_for(tests: list[str], only: str = "", jobs: int = 2) -> Report:
 
         with ThreadPoolExecutor(jobs) as pool:
             results = list(pool.map(lane, largest, logs))
-    how: dict[tuple[Mutant, int], str] = {}
+    mutants: dict[int, Mutant] = {}  # by their numbers: a line may hold the same mistake twice
+    how: dict[int, str] = {}
     for result in results:
-        seen: Counter[Mutant] = Counter()
-        for *m, caught in result["mutants"]:
-            mutant = Mutant(*m)
-            seen[mutant] += 1  # a line may hold the same twice
-            key = mutant, seen[mutant]
-            how[key] = how.get(key) or caught
+        for number, *mutant, caught in result["mutants"]:
+            mutants[number] = Mutant(*mutant)
+            how[number] = how.get(number) or caught
     skipped = {Mutant(*m) for result in results for m in result["skipped"]}
-    reached = {mutant for mutant, _ in how}
+    reached = set(mutants.values())
     made = {Mutant(*m) for result in results for m in result["unseen"]} | reached
     seen_files = {m.file for m in reached} if tests != all_tests() else {m.file for m in made}
     unseen = {m for m in made - reached - skipped if m.file in seen_files}
     caught = Counter(by for by in how.values() if by)
-    survivors = sorted(m for (m, _), by in how.items() if not by)
+    survivors = sorted(mutants[number] for number, by in how.items() if not by)
     failing = [test for result in results for test in result["failing"]]
     return Report(caught, survivors, sorted(unseen), sorted(skipped), failing)
 

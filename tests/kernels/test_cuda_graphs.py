@@ -6,7 +6,7 @@ import pytest
 from minigen import Tensor, use_kernels
 from minigen.autograd import no_grad
 from minigen.kernels.errors import GraphError
-from minigen.kernels.graph import Recorded, Recording
+from minigen.kernels.graph import KEPT, Recorded, Recording
 from minigen.ops import conv2d, group_norm, linear, scaled_dot_product_attention, silu
 
 
@@ -60,24 +60,37 @@ def test_the_function_runs_to_warm_up_and_once_to_be_recorded(fake_cupy):
         x = numbers(fake_cupy, 3, seed=seed)
         np.testing.assert_array_equal(recorded(x).get(), x.get() * 2)
     assert len(runs) == 3
-    (_, recording, _) = next(iter(recorded.recordings.values()))
+    _, recording = next(iter(recorded.recordings.values()))
     assert recording.graph.launches == 5
 
 
-def test_each_shape_and_each_fixed_value_has_a_recording(fake_cupy):
-    recorded = Recorded(lambda x, *, by: x * by)
-    two, three = fake_cupy.asarray(np.full(1, 2.0, "f")), fake_cupy.asarray(np.full(1, 3.0, "f"))
-    for n, by, expected in [(1, two, 2), (4, two, 2), (4, three, 3), (1, two, 2)]:
-        np.testing.assert_array_equal(recorded(fake_cupy.ones(n, "f"), by=by).get(), [expected] * n)
+def test_each_shape_and_each_value_that_is_no_array_has_a_recording(fake_cupy):
+    recorded = Recorded(lambda x, *, by, plus: x * by + plus)
+    for n, by, plus in [(1, 2, 0), (4, 2, 0), (4, 3, 0), (4, 3, 1), (1, 5, 0)]:
+        y = recorded(fake_cupy.ones(n, "f"), by=fake_cupy.asarray(np.full(1, by, "f")), plus=plus)
+        np.testing.assert_array_equal(y.get(), [by + plus] * n)
     assert len(recorded.recordings) == 3
 
 
-def test_a_fixed_array_is_read_where_it_lies(fake_cupy):
+def test_an_array_with_a_name_may_change_or_be_another(fake_cupy):
     recorded, by = Recorded(lambda x, *, by: x * by), fake_cupy.ones(1, "f")
     x = fake_cupy.ones(2, "f")
     recorded(x, by=by)
     by[...] = 5.0
     np.testing.assert_array_equal(recorded(x, by=by).get(), [5, 5])
+    np.testing.assert_array_equal(recorded(x, by=by + 1).get(), [6, 6])
+    assert len(recorded.recordings) == 1
+
+
+def test_the_recordings_used_last_are_kept(fake_cupy):
+    runs = []
+    recorded = Recorded(lambda x: (runs.append(len(x)), x + 1)[1])
+    for n in (1, 2, 3, 4, 1, 5, 1):
+        recorded(fake_cupy.ones(n, "f"))
+    assert len(recorded.recordings) == KEPT == 4
+    assert runs.count(1) == 3  # two to warm up, one recorded: it was never dropped
+    recorded(fake_cupy.ones(2, "f"))
+    assert runs.count(2) == 6  # the one that was not used for longest was
 
 
 def test_a_result_is_not_overwritten_by_the_next(fake_cupy):
