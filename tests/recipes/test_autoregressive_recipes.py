@@ -9,7 +9,7 @@ from minigen.metrics.report import Measured
 from minigen.recipes import mnist_image_gpt, mnist_pixel_cnn
 from minigen.train import RunFolder
 
-QUICK = {"minutes": None, "steps": 2, "batch_size": 8, "log_every": 1, "workers": 2}
+QUICK = {"steps": 2, "batch_size": 8, "log_every": 1, "workers": 2}
 PIXEL_CNN = mnist_pixel_cnn.Config(**QUICK, channels=4, layers=2)
 IMAGE_GPT = mnist_image_gpt.Config(**QUICK, width=8, layers=1, heads=2)
 BOTH = pytest.mark.parametrize(
