@@ -2,12 +2,12 @@
 
     step = Recorded(predict)
     y = step(x, t, tokens=tokens)      the first time: runs predict to warm up, records it, replays
-    y = step(x, t, tokens=tokens)      copies x and t to where the recording reads them, replays
+    y = step(x, t, tokens=tokens)      copies all three to where the recording reads, replays
 
 Where a kernel takes less time than its launch from Python, as in small U-Nets, that is most of the
 time. A recording knows addresses and numbers, not names: it reads the same arrays every time, and a
-number that Python computed stays what it was. So x and t are arrays that are copied in; `tokens` is
-read where it lies.
+number that Python computed stays what it was. So all arrays are copied in, and one recording serves
+every call with such shapes: every painting, whatever its prompts.
 
 What can be recorded is what the GPU does by itself: our kernels and CuPy's elementwise operations.
 cuBLAS, copies to and from the host, and a look at a number on the GPU cannot.
@@ -22,6 +22,7 @@ from minigen.kernels.errors import GraphError
 from minigen.kernels.gpu import plain_errors, require
 
 Array = Any  # a cupy.ndarray
+KEPT = 4  # recordings of a function
 WARM_UP = 2  # runs before the recording: they compile kernels and bring memory into the pool
 
 
@@ -87,27 +88,31 @@ def _no_copies_from_the_host(cupy: Any) -> Iterator[None]:
 class Recorded:
     """A function of CuPy arrays that is recorded at its first call with such shapes.
 
-    function(*moving, **fixed) -> array
-    moving   arrays that are copied to where the recording reads
-    fixed    arrays, or other values, that are read where they are: the same objects every time
+    function(*arrays, **named) -> array. All arrays, those with names too, are copied to where the
+    recording reads; other values with names are part of what is recorded. The `KEPT` recordings
+    that were used last are kept, with their memory.
     """
 
     def __init__(self, function: Callable[..., Array]):
         self.function = function
-        self.recordings: dict[Any, tuple[tuple[Array, ...], Recording, Any]] = {}
+        self.recordings: dict[Any, tuple[list[Array], Recording]] = {}  # the last used stands last
 
-    def __call__(self, *moving: Array, **fixed: Any) -> Array:
+    def __call__(self, *arrays: Array, **named: Any) -> Array:
         """Raises: GraphError where the function does what cannot be recorded."""
         cupy = require()
-        key = (
-            tuple((a.shape, a.dtype) for a in moving),
-            tuple((name, id(value)) for name, value in fixed.items()),
-        )
-        if key not in self.recordings:
-            inputs = tuple(cupy.array(a) for a in moving)  # copies of its own
-            recording = Recording(lambda: self.function(*inputs, **fixed))
-            self.recordings[key] = inputs, recording, fixed  # `fixed` keeps the ids true
-        inputs, recording, _ = self.recordings[key]
-        for mine, a in zip(inputs, moving):
-            mine[...] = a
+        names = [name for name, value in named.items() if isinstance(value, cupy.ndarray)]
+        others = {name: value for name, value in named.items() if name not in names}
+        given = [*arrays, *(named[name] for name in names)]
+        key = (tuple((a.shape, a.dtype) for a in given), (*names, *others.items()))
+        if key in self.recordings:
+            inputs, recording = self.recordings.pop(key)
+        else:
+            inputs = [cupy.array(a) for a in given]  # copies of its own
+            mine, mine_by_name = inputs[: len(arrays)], dict(zip(names, inputs[len(arrays) :]))
+            recording = Recording(lambda: self.function(*mine, **mine_by_name, **others))
+        self.recordings[key] = inputs, recording
+        while len(self.recordings) > KEPT:
+            del self.recordings[next(iter(self.recordings))]
+        for to, a in zip(inputs, given):
+            to[...] = a
         return recording.replay().copy()

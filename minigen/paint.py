@@ -77,6 +77,7 @@ class Painter:
         self.network_config = part_of(TextUNetConfig, {**config, **size})
         self.network = TextUNet(self.network_config, rng=np.random.default_rng(0))
         self.network.load_state_dict(dict(arrays))
+        self.ask = in_parts(self.network)
         self.name, self.digest = name, _digest(arrays)
 
     @classmethod
@@ -98,6 +99,7 @@ class Painter:
         Raises: GPUError where there is no GPU, with what is missing.
         """
         self.network.to(device)
+        self.ask = in_parts(self.network)  # a recording knows where the weights were
         self.device = device
         return self
 
@@ -151,7 +153,7 @@ class Painter:
     def _paint(self, words: np.ndarray, rng, sampling: Sampling, callback) -> np.ndarray:
         size = self.network_config.image_size
         pictures = flow_matching.sample(
-            in_parts(self.network),
+            self.ask,
             len(words),
             rng,
             (size, size, 3),
