@@ -94,29 +94,51 @@ def move(x: Array, device: str) -> Array:
         return gpu.require().asarray(x)
 
 
+in_use: ContextVar[str] = ContextVar("device", default="cpu")
+
+
+@contextmanager
+def use_device(device: str) -> Iterator[None]:
+    """Inside the block networks work on `device`, "cpu" or "gpu" (alias "cuda").
+
+    A network goes there when its weights are loaded and when it is trained. NumPy's arrays that
+    meet those of the GPU in an op follow them, as constants, and a network that is asked from the
+    host answers there, unless the answer is for backward(). So a recipe that knows of no GPU can
+    use one: what it does with arrays of its own stays on the host.
+
+    Raises: GPUError where CuPy or the GPU is missing, with what to install.
+    """
+    move(np.zeros(0), device)  # what is missing is told before any work
+    token = in_use.set("cpu" if device == "cpu" else "gpu")
+    try:
+        yield
+    finally:
+        in_use.reset(token)
+
+
 def plain_gpu_errors(doing: str) -> AbstractContextManager[None]:
     """Inside the block, or the function that it decorates, CuPy's errors say what to do."""
     return importlib.import_module("minigen.kernels.gpu").plain_errors(doing)
 
 
 def recorded(function: Callable[..., Array]) -> Callable[..., Array]:
-    """`function(*moving, **fixed)` of CuPy arrays, its launches recorded at the first call and from
-    then on started all at once; see kernels/graph.py.
+    """`function(*arrays, **named)` of CuPy arrays, its launches recorded at the first call with
+    such shapes and from then on started all at once; see kernels/graph.py.
 
     Where that cannot be, it runs as it is, and the log says why, once.
     """
     at_once = importlib.import_module("minigen.kernels.graph").Recorded(function)
     refused = False
 
-    def run(*moving: Array, **fixed: Any) -> Array:
+    def run(*arrays: Array, **named: Any) -> Array:
         nonlocal refused
         if not refused:
             try:
-                return at_once(*moving, **fixed)
+                return at_once(*arrays, **named)
             except GraphError as error:
                 refused = True
                 _log.warning("no CUDA graph, which would be faster: %s", error)
-        return function(*moving, **fixed)
+        return function(*arrays, **named)
 
     return run
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from minigen.autograd import Tensor
-from minigen.backend import Array, array_module, recorded
+from minigen.backend import Array, array_module, in_use, move, recorded
 from minigen.kernels.threads import cores, one_blas_thread, parallel_map, small_work
 
 __all__ = ["cores", "in_parts", "one_blas_thread", "parallel_map", "size_of", "split"]
@@ -43,8 +43,9 @@ def in_parts(model: Callable[..., Tensor], size: int = 32, least: int = 8) -> Ca
     would wait for each other, and for the interpreter's lock, longer than they compute. The parts
     depend on the batch alone, not on the machine.
 
-    On a GPU the batch is one part, and its launches, hundreds of them, are recorded at the first
-    call and from then on started as one. `conditions` must then be the same arrays at every call.
+    On a GPU, which is where xt lies or what `use_device` says, the batch is one part, and its
+    launches, hundreds of them, are recorded at the first call with such shapes and from then on
+    started as one. The result lies where xt does.
     """
     on_gpu: Callable[..., Array] | None = None
 
@@ -53,9 +54,11 @@ def in_parts(model: Callable[..., Tensor], size: int = 32, least: int = 8) -> Ca
 
     def run(xt: Tensor, t: Any, **conditions: Any) -> Tensor:
         nonlocal on_gpu
-        if xt.device == "gpu":
+        if "gpu" in (xt.device, in_use.get()):
             on_gpu = on_gpu or recorded(whole)
-            return Tensor(on_gpu(xt.data, t, **conditions))
+            there = {name: move(c, "gpu") for name, c in conditions.items()}
+            y = on_gpu(move(xt.data, "gpu"), move(t, "gpu"), **there)
+            return Tensor(move(y, xt.device))
         names = list(conditions)
         count = 1 if len(xt) <= least else max(2, -(-len(xt) // size))
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from minigen.backend import Array, Kernel, array_module, as_array, select, wait_for
+from minigen.backend import Array, Kernel, array_module, as_array, in_use, select, wait_for
 
 if TYPE_CHECKING:
     from minigen.autograd.tensor import Tensor
@@ -205,6 +205,8 @@ class Primitive:
         if len(args) != len(self.arrays) or self.variadic:
             args, params = self._bind(args, params)
         inputs = _as_tensors(self.name, args)
+        if in_use.get() != "cpu":
+            inputs = _on_one_side(inputs)
         arrays = tuple([x.data for x in inputs])
         kernel = select(self.name, arrays, params)
         observed = _observers.get()
@@ -310,6 +312,13 @@ def _as_tensor(name: str, i: int, x: Any, dtype: Any) -> "Tensor":
     if dtype is not None and dtype.kind != "f" and as_array(x).dtype.kind == "f":
         raise TypeError(f"{name}: input {i} is a float beside {dtype}; convert with .astype")
     return Tensor(as_array(x, dtype))
+
+
+def _on_one_side(xs: Sequence["Tensor"]) -> Sequence["Tensor"]:
+    """Where one lies on the GPU, NumPy's constants follow it, inside `use_device`."""
+    if len({type(x.data) for x in xs}) < 2:
+        return xs
+    return [x if x.requires_grad else x.detach().to("gpu") for x in xs]
 
 
 # ------------------------------------------------------------------------------ the walk backwards

@@ -13,6 +13,7 @@ EXAMPLES = """examples:
   minigen eval scenes
   minigen eval runs/toy_flow-1
   minigen eval runs/toy_flow-1 -n 4096 --seed 1
+  minigen eval runs/scenes-1 --device cuda
   minigen eval runs/toy_flow-1 --help          the options of its recipe"""
 
 

@@ -3,9 +3,12 @@
 import argparse
 import inspect
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any, NamedTuple, NoReturn, Union, get_args, get_origin, get_type_hints
+
+from minigen.backend import GPUError, plain_gpu_errors, use_device
 
 
 class Parser(argparse.ArgumentParser):
@@ -103,6 +106,34 @@ def _shown(value: Any) -> str:
 def given(args: argparse.Namespace, settings: Sequence[Setting]) -> dict[str, Any]:
     """The settings that stood on the command line."""
     return {s.name: getattr(args, s.name) for s in settings if hasattr(args, s.name)}
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """--device."""
+    parser.add_argument(
+        "--device", choices=["cpu", "cuda"], default="cpu", help="cuda is a GPU (default: cpu)"
+    )
+
+
+@contextmanager
+def on_device(device: str, recipe: str) -> Iterator[None]:
+    """Inside the block a recipe's networks work on `device`.
+
+    Raises: GPUError where there is no GPU, or where the recipe does what is for the CPU only.
+    """
+    if device == "cpu":
+        yield
+        return
+    with use_device(device), plain_gpu_errors(recipe):
+        try:
+            yield
+        except TypeError as error:
+            if "numpy" not in str(error).lower():
+                raise
+            raise GPUError(
+                f"the recipe {recipe} does not work on a GPU here: it mixes arrays of NumPy and "
+                f"CuPy ({error}); leave out --device cuda"
+            ) from error
 
 
 def number(kind: type, minimum: float) -> Callable[[str], Any]:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from minigen.cli.options import number
+from minigen.cli.options import add_device, number
 
 EXAMPLES = """examples:
   minigen paint "a large red circle above a small blue square on a white background"
@@ -30,7 +30,7 @@ def add_options(parser: argparse.ArgumentParser, words: list[str]) -> None:
         metavar="PIXELS_PER_PIXEL",
         help="enlarge each pixel; 1 is the native 32 x 32 (default: 8)",
     )
-    add("--device", choices=["cpu", "cuda"], default="cpu", help="cuda is a GPU (default: cpu)")
+    add_device(parser)
     add("--strip", action="store_true", help="add the film of the denoising")
     add("--out", metavar="FILE|DIR", help="where to put the picture or the pictures")
     add("--again", metavar="FILE.png", help="draw that picture once more, from its metadata")

@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 
 from minigen import weights
-from minigen.cli.options import add_settings, given, number, settings_of_function
+from minigen.cli.options import (
+    add_device,
+    add_settings,
+    given,
+    number,
+    on_device,
+    settings_of_function,
+)
 from minigen.recipes import load_recipe
 from minigen.train import open_model
 
@@ -29,6 +36,7 @@ def add_run_options(
     parser.add_argument(
         "--seed", type=number(int, 0), default=0, metavar="S", help="of the noise (default: 0)"
     )
+    add_device(parser)
     if words and (words[0] in weights.names() or Path(words[0]).exists()):
         recipe = load_recipe(open_model(weights.find(words[0])).recipe)
         chosen = getattr(recipe, function)
@@ -41,4 +49,5 @@ def call(args: argparse.Namespace, function: str) -> Any:
     model = open_model(weights.find(args.model))
     chosen: Callable[..., Any] = getattr(load_recipe(model.recipe), function)
     options = given(args, settings_of_function(chosen))
-    return chosen(model, args.n, np.random.default_rng(args.seed), **options)
+    with on_device(args.device, model.recipe):
+        return chosen(model, args.n, np.random.default_rng(args.seed), **options)

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from minigen.backend import move
 from minigen.cli.runs import add_run_options, call
 from minigen.data.pixels import grid, save_png
 
@@ -10,6 +11,7 @@ EXAMPLES = """examples:
   minigen sample scenes
   minigen sample runs/toy_flow-1
   minigen sample runs/toy_flow-1 -n 64 --seed 3 --out samples.png
+  minigen sample runs/scenes-1 --device cuda
   minigen sample runs/toy_flow-1 --help        the options of its recipe"""
 
 
@@ -28,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     )
     if not path.parent.is_dir():
         raise FileNotFoundError(f"sample: there is no folder {path.parent}")
-    pictures = call(args, "sample")
+    pictures = move(call(args, "sample"), "cpu")
     save_png(path, pictures if pictures.ndim == 3 else grid(pictures, gap=2))
     print(path)
     return 0

@@ -6,7 +6,7 @@ import logging
 from dataclasses import asdict
 from types import ModuleType
 
-from minigen.cli.options import add_settings, given, settings_of_config
+from minigen.cli.options import add_device, add_settings, given, on_device, settings_of_config
 from minigen.recipes import load_recipe, recipe_names
 
 EXAMPLES = """examples:
@@ -15,6 +15,7 @@ EXAMPLES = """examples:
   minigen train toy_flow --data ring --steps 500
   minigen train toy_flow --resume runs/toy_flow-1
   minigen train toy_flow --resume runs/toy_flow-1 --steps 5000
+  minigen train scenes --device cuda           on a GPU; a run may go on on the other device
 
 Ctrl-C saves the last completed step and says how to go on."""
 
@@ -29,6 +30,7 @@ def add_options(parser: argparse.ArgumentParser, words: list[str]) -> None:
     parser.add_argument(
         "--runs", metavar="DIR", default="runs", help="where run folders are made (default: runs)"
     )
+    add_device(parser)
     if words and words[0] in recipe_names():
         recipe = load_recipe(words[0])
         parser.description = inspect.getdoc(recipe)
@@ -43,9 +45,8 @@ def run(args: argparse.Namespace) -> int:
     if args.recipe is None:
         raise ValueError(f"train: name a recipe first: {', '.join(recipe_names())}")
     recipe = load_recipe(args.recipe)
-    if args.resume:
-        return _resume(recipe, args)
-    return _start(recipe, args)
+    with on_device(args.device, args.recipe):
+        return _resume(recipe, args) if args.resume else _start(recipe, args)
 
 
 def _start(recipe: ModuleType, args: argparse.Namespace) -> int:

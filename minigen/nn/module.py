@@ -15,12 +15,19 @@ registered, and no `super().__init__()` is needed. Names are the paths to them:
 """
 
 from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
 from typing import Any, Self
 
 import numpy as np
 
 from minigen.autograd import Tensor
-from minigen.backend import array_module, move
+from minigen.backend import array_module, in_use, move
+
+_asked: ContextVar[bool] = ContextVar("asked", default=False)
+
+
+def _answer(y: Any) -> Any:
+    return y.to("cpu") if isinstance(y, Tensor) and not y.requires_grad else y
 
 
 class Parameter(Tensor):
@@ -54,7 +61,23 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__}: forward is not written")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.forward(*args, **kwargs)
+        if in_use.get() == "cpu":
+            return self.forward(*args, **kwargs)
+        return self._ask(args, kwargs)
+
+    def _ask(self, args: Any, kwargs: Any) -> Any:
+        """Inside `minigen.backend.use_device`: a network that is asked from the host answers there,
+        unless the answer is for backward().
+        """
+        given = (*args, *kwargs.values())
+        if _asked.get() or any(getattr(x, "device", "cpu") != "cpu" for x in given):
+            return self.forward(*args, **kwargs)
+        token = _asked.set(True)  # so that its parts answer where they are
+        try:
+            y = self.forward(*args, **kwargs)
+        finally:
+            _asked.reset(token)
+        return tuple(map(_answer, y)) if type(y) is tuple else _answer(y)
 
     # ------------------------------------------------------------------------------- what is inside
 
@@ -114,7 +137,8 @@ class Module:
         return {name: np.array(tensor.numpy()) for name, tensor in self._named_state().items()}
 
     def load_state_dict(self, state: dict[str, np.ndarray], strict: bool = True) -> None:
-        """Overwrite parameters and buffers by name; each keeps its dtype and its device.
+        """Overwrite parameters and buffers by name; each keeps its dtype and its device, but inside
+        `minigen.backend.use_device` all go there.
 
         strict=False leaves what has no entry as it is and skips entries that nothing is called;
         shapes must agree always.
@@ -133,6 +157,8 @@ class Module:
         lines = [f"{fault}: {'; '.join(names)}" for fault, names in faults.items() if names]
         if lines:
             raise ValueError(f"load_state_dict of {type(self).__name__}: " + ". ".join(lines))
+        if in_use.get() != "cpu":
+            self.to(in_use.get())
         for name, tensor in own.items():
             if name in state:
                 tensor.data[...] = array_module(tensor.data).asarray(state[name], tensor.dtype)

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from minigen.autograd import Tensor, no_grad
+from minigen.backend import in_use, move
 from minigen.nn import Module
 from minigen.optim import EMA, clip_grad_norm
 from minigen.parallel import one_blas_thread, size_of
@@ -75,7 +76,8 @@ def train(
     lr_schedule  (step, steps) -> factor on each lr; steps is an estimate under minutes alone
     ema          a moving average of the weights; sampled from, saved beside them
     max_norm     of all gradients together; None for no limit
-    workers      threads that share each batch, one BLAS thread in each; see data_parallel.py
+    workers      threads that share each batch, one BLAS thread in each; see data_parallel.py.
+                 On a GPU (`minigen.backend.use_device`) there is one, and batches stay on the host
     sample       (model, rng) -> uint8, (N, H, W, 3) or one picture (H, W, 3); always the same rng
     *_every      steps between pictures, checkpoints, log lines
 
@@ -88,6 +90,9 @@ def train(
     for name, value in {"steps": steps, "minutes": minutes}.items():
         if value is not None and not value > 0:
             raise ValueError(f"train: {name} is {value}, expected a number above 0")
+    if in_use.get() != "cpu":
+        model.to(in_use.get())
+        workers = 1
     state = TrainingState(model, optimizers, ema, batches, rng)
     if workers > 1:
         check_parallel(model)
@@ -288,7 +293,7 @@ class _Training:
             return
         with self.state.averaged() as model, no_grad():
             pictures = self.sample(model, np.random.default_rng(0))
-        self.run.save_samples(self.state.step, pictures)
+        self.run.save_samples(self.state.step, move(pictures, "cpu"))
 
     def finish(self) -> None:
         """The last checkpoint, the weights alone, log line, plot and picture."""
