@@ -41,8 +41,8 @@ NO_HIDDEN_LAYER = ("label", "positions", "input", "output")  # AdamW's, though m
 class Config:
     """Settings of a run."""
 
-    minutes: float | None = option(20.0, "stop after so many minutes")
-    steps: int | None = option(None, "optimiser steps")
+    minutes: float | None = option(None, "stop after so many minutes")
+    steps: int | None = option(5000, "optimiser steps")
     batch_size: int = option(64, "pictures a step")
     channels: tuple[int, ...] = option((64, 128), "of the U-Net at 14 and 7 pixels")
     blocks: int = option(2, "residual blocks of a level")
