@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minigen.cli import main
+from minigen import kernels
+from minigen.cli import errors, main
 from minigen.cli.emulate import GDB, cuda_rungs
 from minigen.cli.samples import SAMPLES
 from minigen.kernels.cpu import build
@@ -197,3 +198,32 @@ def test_the_session_of_the_page_is_what_gdb_does():
     assert len(shown) >= 5
     for line in shown:
         assert line in said, said
+
+
+@pytest.mark.parametrize(("op", "rung"), RUNGS, ids="/".join)
+def test_every_rung_keeps_within_the_error_budget(op, rung):
+    found = list(errors.measured(op, rung))
+    assert found
+    for error in found:
+        assert error.roundings <= errors.BUDGET, error
+
+
+def test_the_table_of_errors_leaves_no_rung_out():
+    table = (Path(kernels.__path__[0]) / "README.md").read_text("utf-8")
+    table = table.partition(errors.BEGIN)[2].partition(errors.END)[0]
+    rows = [[cell.strip(" `") for cell in line.split("|")[1:3]] for line in table.splitlines()]
+    assert {tuple(row) for row in rows if len(row) == 2 and row[1][:1] == "k"} == set(RUNGS)
+
+
+@pytest.mark.parametrize("wrong", [1e-6, float("nan")])
+def test_an_error_over_the_budget_is_one(wrong, monkeypatch, capsys):
+    sick = errors.Error("matmul", "k1_naive", "fp32", wrong, None)
+    monkeypatch.setattr(errors, "all_measured", lambda: [sick])
+    code, _, said = emulate(capsys, "--errors")
+    assert code == 1
+    assert "more than 8 roundings: matmul/k1_naive" in said
+
+
+def test_words_that_do_not_fit_together(capsys):
+    assert "is for all kernels" in emulate(capsys, "matmul", "--errors")[2]
+    assert "is for --errors" in emulate(capsys, "matmul", "--write")[2]

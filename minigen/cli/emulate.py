@@ -21,6 +21,7 @@ EXAMPLES = """examples:
   minigen emulate conv2d --rung k2_halo --sanitize thread       look for races
   minigen emulate conv2d --rung k2_halo --sanitize address      look for wrong addresses
   minigen emulate matmul --rung k3_shared_tile --gdb            step through it
+  minigen emulate --errors                            how far every kernel is from float64
 
 docs/step_through_a_kernel.md shows how."""
 
@@ -54,10 +55,20 @@ def add_options(parser: argparse.ArgumentParser, words: list[str]) -> None:
         choices=["fp32", "tf32", "bf16", "fp16"],
         help="what a product may round to (fp32, of an mma kernel fp16)",
     )
+    parser.add_argument(
+        "--errors", action="store_true", help="all kernels' errors against float64, as a table"
+    )
+    parser.add_argument(
+        "--write", action="store_true", help="with --errors: the table into kernels/README.md"
+    )
     parser.add_argument("--gdb", action="store_true", help="start it in the debugger")
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.write and not args.errors:
+        raise ValueError("emulate: --write is for --errors")
+    if args.errors:
+        return _errors(args)
     if args.op is None:
         print("\n".join(_listing()))
         return 0
@@ -66,6 +77,22 @@ def run(args: argparse.Namespace) -> int:
     if args.gdb:
         return _debugger(args)
     return _run(args, op, rung, arrays, settings, args.precision or precision_of(rung))
+
+
+def _errors(args: argparse.Namespace) -> int:
+    from minigen.cli import errors
+
+    if args.op is not None:
+        raise ValueError("emulate: --errors is for all kernels at once")
+    found = errors.all_measured()
+    print(errors.table(found))
+    over = [f"{e.op}/{e.rung}" for e in found if not e.roundings <= errors.BUDGET]
+    if over:
+        print(f"more than {errors.BUDGET:.0f} roundings: {', '.join(over)}", file=sys.stderr)
+        return FAILED
+    if args.write:
+        print(errors.write(found))
+    return 0
 
 
 def precision_of(rung: str) -> str:
