@@ -355,10 +355,7 @@ class Loop:
         rung = importlib.import_module("minigen.kernels.denoise_step.k4_vectors")
         times = flow_times(steps, config.shift, 1.0)
         levels = alpha_bars_from_times(times) if config.sampler in ("ddpm", "ddim") else times
-        made = table_of(
-            config.sampler, levels, "velocity", guidance=config.guidance, clip=config.clip
-        )
-        made.table[:, :2] = 0, 1  # the network predicts the guess itself
+        made = table_of(config.sampler, levels, "x0", guidance=config.guidance, clip=config.clip)
         cupy, self.steps = require(), steps
         self.start, self.step = cupy.asarray(start), cupy.zeros(1, "int32")
         self.x, self.guess = cupy.array(self.start), cupy.zeros(start.shape, "float32")

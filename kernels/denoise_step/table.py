@@ -68,20 +68,22 @@ def steps_of(
 ):
     """The table of a sampler of minigen/samplers that visits `levels`, from noise to data.
 
-    prediction_type  "epsilon", "x0" or "v" of a DDPM's network, "velocity" of a flow's
-    alpha_bars       (T + 1,) of the DDPM's training; it is asked at the nearest of its times
+    prediction_type  "epsilon", "x0" or "v" of a DDPM's network, "velocity" or "x0" of a flow's
+    alpha_bars       (T + 1,) of a DDPM's training: its network is asked at the nearest of its
+                     times; None for a flow's network
     eta, variance    of ddim and of ddpm
 
-    Raises: ValueError for a name that there is not, or a DDPM's network without its alpha_bars.
+    Raises: ValueError for a name that there is not, or that is not for such a network.
     """
     if sampler not in SAMPLERS:
         raise ValueError(f"steps_of: sampler is {sampler!r}, expected one of {sorted(SAMPLERS)}")
-    if prediction_type not in PREDICTIONS:
-        expected = sorted(PREDICTIONS)
-        raise ValueError(f"steps_of: prediction_type is {prediction_type!r}, expected {expected}")
-    is_flow = prediction_type == "velocity"
-    if alpha_bars is None and not is_flow:
-        raise ValueError("steps_of: a network of a DDPM needs the alpha_bars of its training")
+    is_flow = alpha_bars is None
+    expected = ["velocity", "x0"] if is_flow else ["epsilon", "v", "x0"]
+    if prediction_type not in expected:
+        whose = "a flow's network (no alpha_bars)" if is_flow else "a DDPM's network"
+        raise ValueError(
+            f"steps_of: prediction_type is {prediction_type!r}, expected of {whose} {expected}"
+        )
     frame, step = SAMPLERS[sampler]
     walks = {"ddpm": {"variance": variance}, "ddim": {"eta": eta}}.get(sampler, {})
     points = [frame(float(level)) for level in levels]  # (a, b) of each level

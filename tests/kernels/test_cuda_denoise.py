@@ -12,6 +12,7 @@ from minigen.kernels.denoise_step import k2_fused, k3_philox, k4_vectors
 from minigen.kernels.denoise_step.normals import normals_on
 from minigen.kernels.denoise_step.table import steps_of
 from minigen.kernels.philox import Noise, key_of, normals
+from minigen.models.flow_matching import flow_matching
 from minigen.samplers import frames
 from minigen.schedules import linear_alpha_bars
 
@@ -28,7 +29,7 @@ CASES = {  # (sampler, its frame, levels, settings, of the sampler's and the tab
     "dpmpp_2m": ("dpmpp_2m", frames.in_sigma, SIGMAS, {}),
     "flow_euler": ("flow_euler", frames.in_flow, TIMES, {}),
 }
-PREDICTIONS = ("epsilon", "x0", "v", "velocity")
+PREDICTIONS = ("epsilon", "x0", "v", "velocity", "x0 of a flow")
 SEED = 5
 
 
@@ -54,6 +55,8 @@ def trajectory(case, prediction_type, shape, guidance=1.0, clip=None, asked=None
     if prediction_type == "velocity":
         free = frames.denoiser_from_velocity(predict)
         denoise = lambda x, a, b: np.clip(free(x, a, b), *limits(clip))  # noqa: E731
+    elif prediction_type == "x0 of a flow":
+        denoise = frames.denoiser_from_velocity(flow_matching._velocity(predict, clip))
     else:
         denoise = frames.denoiser_from_prediction(predict, ALPHA_BARS, prediction_type, clip)
     noise = Noise(SEED)
@@ -73,7 +76,13 @@ def limits(clip):
 
 def table_of(case, prediction_type, **more):
     sampler, _, levels, settings = CASES[case]
+    if is_flow(prediction_type):
+        return steps_of(sampler, levels, prediction_type.split()[0], **settings, **more)
     return steps_of(sampler, levels, prediction_type, alpha_bars=ALPHA_BARS, **settings, **more)
+
+
+def is_flow(prediction_type):
+    return prediction_type in ("velocity", "x0 of a flow")
 
 
 def noise_for(rung, steps, step, shape):
@@ -179,7 +188,7 @@ def test_the_table_asks_the_network_at_the_samplers_times(case, prediction_type)
     trajectory(case, prediction_type, (1, 1), asked=asked)
     times = table_of(case, prediction_type).times
     assert np.allclose(times, asked, rtol=1e-12)
-    assert (times.dtype.kind == "f") == (prediction_type == "velocity")
+    assert (times.dtype.kind == "f") == is_flow(prediction_type)
 
 
 @pytest.mark.parametrize("rung", RUNGS)
@@ -221,7 +230,8 @@ def test_a_table_of_something_unknown_is_refused():
     for sampler, prediction_type, alpha_bars, said in (
         ("heun", "v", ALPHA_BARS, "sampler is 'heun'"),
         ("ddim", "noise", ALPHA_BARS, "prediction_type is 'noise'"),
-        ("ddim", "v", None, "needs the alpha_bars"),
+        ("ddim", "v", None, r"'v', expected of a flow's network \(no alpha_bars\)"),
+        ("ddim", "velocity", ALPHA_BARS, "'velocity', expected of a DDPM's network"),
     ):
         with pytest.raises(ValueError, match=said):
             steps_of(sampler, CHAIN, prediction_type, alpha_bars=alpha_bars)
