@@ -9,7 +9,7 @@ is called does not matter, how it is distributed does. Where it is standard norm
 nearly all of it lies close to the sphere of radius sqrt(D), and a straight line cuts through the
 empty middle: at its half the norm is down to sqrt(D / 2). `slerp` walks around.
 
-NumPy only.
+NumPy only. Derivation: docs/derivations/latents.md. Notebook: notebooks/16_latent_walks.ipynb.
 """
 
 from collections.abc import Sequence

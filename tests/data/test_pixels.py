@@ -1,5 +1,6 @@
 """Pictures at the edges: numbers, sheets and PNG files."""
 
+import io
 import json
 import pkgutil
 import subprocess
@@ -136,3 +137,31 @@ def test_the_data_room_imports_no_pillow_matplotlib_or_tqdm():
     heavy = "print({'PIL', 'matplotlib', 'tqdm', 'scipy', 'numba'} & set(sys.modules))"
     command = [sys.executable, "-c", f"import sys; {imports}; {heavy}"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+# ------------------------------------------------------------------------------------ grey, films
+
+
+def test_grey_is_as_bright_as_the_colour_looks():
+    colours = np.array(
+        [[255, 255, 255], [0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8
+    )
+    assert pixels.to_grey(colours).ravel().tolist() == [255, 0, 76, 150, 29]
+    with pytest.raises(ValueError, match="to_grey: got uint8"):
+        pixels.to_grey(colours[:, :2])
+
+
+def test_a_gif_has_all_frames_and_begins_again():
+    frames = np.stack([np.full((3, 4, 3), k, np.uint8) for k in (0, 100, 200)])
+    with Image.open(io.BytesIO(pixels.gif_bytes(frames, milliseconds=50))) as film:
+        assert (film.n_frames, film.size, film.info["loop"]) == (3, (4, 3), 0)
+        for k in range(3):
+            film.seek(k)
+            assert film.info["duration"] == 50
+            assert np.abs(np.asarray(film.convert("RGB")).astype(int) - frames[k]).max() <= 1
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 4, 3), (3, 4, 3), (2, 3, 4, 1)])
+def test_what_is_no_film_is_refused(shape):
+    with pytest.raises(ValueError, match="gif_bytes: got uint8"):
+        pixels.gif_bytes(np.zeros(shape, np.uint8))
