@@ -24,6 +24,7 @@ from minigen import nn
 from minigen.autograd import Tensor
 from minigen.backend import auto_unless_chosen
 from minigen.data import toy
+from minigen.metrics.modes import gaussian_modes
 from minigen.models.flow_matching import flow_matching
 from minigen.ops import concat, cos, silu, sin
 from minigen.optim import EMA, AdamW, Muon, split_matrices
@@ -32,6 +33,8 @@ from minigen.train import RunFolder, WeightsFile, config_from, load_model, optio
 from minigen.train import train as run_training
 
 SETS = ("two_moons", "ring", "grid25", "swiss_roll")
+CENTRES = {"ring": toy.ring_centres, "grid25": toy.grid_centres}
+SIGMA = 0.05  # of each Gaussian of these two
 TIME_WIDTH = 32  # of the sinusoidal embedding
 TIME_UNIT = 20.0  # radians of its fastest wave from data to noise
 WAVES = (1.0, 2.0, 4.0)  # radians a unit of length; without them a plain network draws blurs
@@ -128,14 +131,24 @@ def sample(
 def evaluate(
     run: RunFolder | WeightsFile, n: int, rng: np.random.Generator, *, steps: int = 50
 ) -> dict[str, float]:
-    """Energy distance from `n` true points: of `n` samples, and of `n` other true points."""
+    """Energy distance from `n` true points: of `n` samples, and of `n` other true points.
+
+    Of the ring and the grid also which modes the samples find; minigen/metrics/modes.py.
+    """
     config, model = _trained(run)
     samples = _draw(model, n, rng, steps)
     true, other = points(config.data, n, rng), points(config.data, n, rng)
-    return {
+    numbers = {
         "energy distance, samples": energy_distance(samples, true),
         "energy distance, true points": energy_distance(other, true),
     }
+    for name, some in (("samples", samples), ("true points", other)):
+        if config.data in CENTRES:
+            modes = gaussian_modes(some, CENTRES[config.data](), SIGMA)
+            numbers[f"modes found, {name}"] = modes.found
+            numbers[f"within 3 sigma of a mode, {name}"] = modes.high_quality
+            numbers[f"KL of the modes in nats, {name}"] = modes.kl
+    return numbers
 
 
 def _trained(run: RunFolder | WeightsFile) -> tuple[Config, PlaneVelocity]:
