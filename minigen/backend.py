@@ -19,6 +19,8 @@ CuPy arrays.
 Where the fastest of RUNGS depends on the shapes, `order(*arrays, **settings)` beside it gives the
 names fastest first.
 
+Where it says BY_NAME, "auto" never takes one: `use_kernels(op="auto")` or a rung's name does.
+
 Kernels that round to fewer bits run where `use_precision("tf32" | "bf16" | "fp16")` allows it.
 """
 
@@ -227,6 +229,11 @@ def _check_default(who: str, default: str) -> None:
         )
 
 
+def is_named(op: str) -> bool:
+    """Whether `op` itself was named in `use_kernels`, not only "auto" for all."""
+    return op in _choice.get()
+
+
 def rungs_of(op: str, on: str | None = None) -> tuple[str, ...]:
     """Names of the kernels of `op`, slow to fast, the CPU's first; none where it has no folder.
 
@@ -295,6 +302,8 @@ def _decide(op: str, arrays: tuple[Array, ...], params: dict[str, Any]) -> tuple
         if reason := _refusal(op, wanted, arrays, params):
             raise KernelError(f"{op}: the kernel {wanted!r} was asked for and cannot run: {reason}")
         return wanted, "it was asked for by name", False
+    if op not in chosen and _is_by_name(op):
+        return "reference", BY_NAME, False
     refusals: list[str] = []
     for rung in _fastest_first(op, arrays, params):
         reason = _refusal(op, rung, arrays, params)
@@ -307,6 +316,14 @@ def _decide(op: str, arrays: tuple[Array, ...], params: dict[str, Any]) -> tuple
     return "reference", "; ".join(refusals), True
 
 
+BY_NAME = "its kernels run where they are asked for by name"
+
+
+@functools.cache
+def _is_by_name(op: str) -> bool:
+    return getattr(_load(op), "BY_NAME", False)
+
+
 def select(op: str, arrays: tuple[Array, ...], params: dict[str, Any]) -> Kernel | None:
     """The chosen kernel, or None for the reference; "auto" logs a fallback once for each op.
 
@@ -316,7 +333,7 @@ def select(op: str, arrays: tuple[Array, ...], params: dict[str, Any]) -> Kernel
     if not chosen:
         return None
     if op not in chosen and chosen.get("*") == "auto":  # most calls: soon done, without reasons
-        if _load(op) is None:
+        if _load(op) is None or _is_by_name(op):
             return None
         for rung in _fastest_first(op, arrays, params):
             found = _importable(op, rung)
@@ -359,6 +376,8 @@ def explain(op: str, *arrays: Any, **params: Any) -> str:
 
 def explain_on_gpu(op: str, *arrays: np.ndarray, **params: Any) -> str:
     """The same for a GPU that is not here: what "auto" would take for such arrays on it."""
+    if _is_by_name(op):
+        return f"{op} would run as reference (cupy): {BY_NAME}."
     refusals: list[str] = []
     with importlib.import_module("minigen.kernels.cpu").emulated():  # kernels then take NumPy's
         for rung in _order_of(op)[2]:

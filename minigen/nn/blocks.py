@@ -11,7 +11,7 @@ from minigen.nn.init import zeroed
 from minigen.nn.linear import Linear
 from minigen.nn.module import Module
 from minigen.nn.norm import GroupNorm
-from minigen.ops import group_norm, group_norm_silu, layer_norm
+from minigen.ops import group_norm, group_norm_silu, group_norm_silu_conv2d, layer_norm
 
 
 class AdaLN(Module):
@@ -44,12 +44,16 @@ class AdaLN(Module):
         self.shift = zeroed(Linear(embedding_width, width, rng=rng))
 
     def forward(self, x: Any, embedding: Any) -> Tensor:
-        scale, shift = self.scale(embedding) + 1.0, self.shift(embedding)  # (N, width)
+        scale, shift = self.affine(embedding)  # (N, width)
         if self.num_groups is None:
             rows = (x.shape[0], *(1,) * (x.ndim - 2), x.shape[-1])  # (N, 1, width) of tokens
             return layer_norm(x, eps=self.eps) * scale.reshape(rows) + shift.reshape(rows)
         norm = group_norm_silu if self.silu else group_norm
         return norm(x, self.num_groups, scale, shift, eps=self.eps)
+
+    def affine(self, embedding: Any) -> tuple[Tensor, Tensor]:
+        """1 + scale, and shift: (N, width)."""
+        return self.scale(embedding) + 1.0, self.shift(embedding)
 
 
 class ResBlock(Module):
@@ -94,7 +98,17 @@ class ResBlock(Module):
             raise ValueError(
                 "ResBlock: an embedding is needed exactly where embedding_width was given"
             )
-        h = self.conv1(self.norm1(x))  # silu is in the norms
-        h = self.norm2(h) if embedding is None else self.norm2(h, embedding)
-        h = self.conv2(self.dropout(h))
+        given = () if embedding is None else (embedding,)
+        h = _normed_conv(self.norm1, self.conv1, x)
+        if self.dropout.training and self.dropout.p > 0:
+            h = self.conv2(self.dropout(self.norm2(h, *given)))
+        else:
+            h = _normed_conv(self.norm2, self.conv2, h, *given)
         return (x if self.skip is None else self.skip(x)) + h
+
+
+def _normed_conv(norm: Any, conv: Conv2d, x: Any, *embedding: Any) -> Tensor:
+    """conv(norm(x)), the norm with its silu, as one op: its kernels do both at once."""
+    weight, bias = norm.affine(*embedding) if embedding else (norm.weight, norm.bias)
+    y = group_norm_silu_conv2d(x, norm.num_groups, weight, bias, conv.weight, norm.eps)
+    return y if conv.bias is None else y + conv.bias

@@ -26,6 +26,7 @@ from minigen.ops.elementwise import (
     tanh,
     where,
 )
+from minigen.ops.fused import group_norm_silu_conv2d
 from minigen.ops.gate import gated_tanh
 from minigen.ops.linear import linear
 from minigen.ops.loss import (
@@ -76,6 +77,7 @@ __all__ = [
     "gelu",
     "group_norm",
     "group_norm_silu",
+    "group_norm_silu_conv2d",
     "huber_loss",
     "instance_norm",
     "l1_loss",

@@ -8,6 +8,7 @@ import numpy as np
 
 from minigen import ops
 from minigen.autograd import Tensor
+from minigen.ops import fused
 
 INDICES = np.array([[0, 2, 2], [1, -1, 0]])
 CLASSES = np.array([[0, 2], [1, 1]])
@@ -124,6 +125,10 @@ NORM = {
     ),
     "group_norm_silu": Case(
         lambda x, w, b: ops.group_norm_silu(x, 2, w, b), ((2, 2, 3, 4), (4,), (4,))
+    ),
+    "group_norm_silu_conv2d": Case(
+        lambda x, w, b, f: fused.group_norm_silu_conv2d_(x, w, b, f, num_groups=2, eps=1e-5),
+        ((2, 2, 3, 4), (4,), (2, 4), (3, 3, 4, 2)),
     ),
     "group_norm_silu rows": Case(
         lambda x, w, b: ops.group_norm_silu(x, 2, w, b), ((2, 3, 4), (2, 4), (4,))
