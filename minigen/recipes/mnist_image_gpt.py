@@ -100,8 +100,8 @@ def sample(
     model = _trained(run)
 
     def batch(part: slice, callback: Callable[[float], None]) -> np.ndarray:
-        settings = {"temperature": temperature, "callback": callback}
-        return image_gpt.sample(model, part.stop - part.start, rng, **settings)
+        n = part.stop - part.start
+        return image_gpt.sample(model, n, rng, temperature=temperature, callback=callback)
 
     return shown(in_batches(batch, n))
 

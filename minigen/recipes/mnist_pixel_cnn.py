@@ -112,9 +112,10 @@ def sample(
     labels = known(model, np.arange(n) % CLASSES)
 
     def batch(part: slice, callback: Callable[[float], None]) -> np.ndarray:
-        settings = {"temperature": temperature, "callback": callback}
-        own = None if labels is None else labels[part]
-        return pixel_cnn.sample(model, part.stop - part.start, rng, labels=own, **settings)
+        own, n = None if labels is None else labels[part], part.stop - part.start
+        return pixel_cnn.sample(
+            model, n, rng, labels=own, temperature=temperature, callback=callback
+        )
 
     return shown(in_batches(batch, n))
 

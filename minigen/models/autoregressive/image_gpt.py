@@ -24,6 +24,7 @@ Recipe: minigen/recipes/mnist_image_gpt.py. Derivation: docs/derivations/image_g
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -71,7 +72,7 @@ class ImageGPT(nn.Module):
         self.token = nn.Embedding(config.symbols + 1, D, rng=rng)  # the last one says: begin
         self.row = nn.Embedding(config.grid[0], D, rng=rng)
         self.column = nn.Embedding(config.grid[1], D, rng=rng)
-        self.blocks = nn.ModuleList(
+        self.blocks: Any = nn.ModuleList(
             [
                 nn.TransformerBlock(D, config.heads, config.mlp_ratio, rng=rng)
                 for _ in range(config.layers)
@@ -86,13 +87,14 @@ class ImageGPT(nn.Module):
             x = block(x, is_causal=True)
         return self.logits(self.norm(x))
 
-    def inputs(self, before: Array) -> Tensor:
-        """What the network reads at the first L places where `before` (N, L - 1) was drawn."""
-        N, L = len(before), before.shape[1] + 1
-        places = np.arange(L)
-        where = self.row(places // self.config.grid[1]) + self.column(places % self.config.grid[1])
-        begin = array_module(before).full((N, 1), self.config.symbols)
-        return self.token(concat([begin, before], axis=1).data) + where  # (N, L, D)
+    def inputs(self, before: Array, first: int = 0) -> Tensor:
+        """What the network reads at the places from `first` on, where `before` (N, L - 1) stands."""
+        config = self.config
+        begin = array_module(before).full((len(before), 1), config.symbols)
+        tokens = concat([begin, before], axis=1).data[:, first:]
+        places = np.arange(first, before.shape[1] + 1)
+        where = self.row(places // config.grid[1]) + self.column(places % config.grid[1])
+        return self.token(tokens) + where  # (N, L - first, D)
 
     def next_logits(self, before: Array, cache: "Cache") -> Tensor:
         """The logits of the token after those in `before`: (N, L - 1) -> (N, V).
@@ -102,12 +104,12 @@ class ImageGPT(nn.Module):
         batch, (N, D) by (D, ..), and each query meets room for all keys, the later ones hidden,
         whatever is in the cache. `forward` multiplies all places at once, and rounds otherwise.
         """
-        x = self.inputs(before)
-        places = range(cache.length, x.shape[1])
-        hs = [x[:, place] for place in places]  # (N, D) each
+        places = range(cache.length, before.shape[1] + 1)
+        x = self.inputs(before, cache.length)
+        hs = [x[:, k] for k in range(len(places))]  # (N, D) each
         for block, keys, values in zip(self.blocks, cache.keys, cache.values, strict=True):
             hs = [_one_place(block, h, keys, values, i) for h, i in zip(hs, places, strict=True)]
-        cache.length = x.shape[1]
+        cache.length = places.stop
         return self.logits(self.norm(hs[-1]))
 
 
@@ -123,8 +125,8 @@ class Cache:
         self.length = 0
 
 
-def _one_place(block: nn.TransformerBlock, x: Tensor, keys: Array, values: Array, i: int) -> Tensor:
-    """The block at place i, (N, D) -> (N, D); its key and value join those of the places before."""
+def _one_place(block: Any, x: Tensor, keys: Array, values: Array, i: int) -> Tensor:
+    """A TransformerBlock at place i, (N, D) -> (N, D); its key and value join those of the places before."""
     attention, (N, A, L, DH) = block.attention, keys.shape
     h = block.attention_norm(x)
     keys[:, :, i] = attention.key(h).data.reshape(N, A, DH)

@@ -28,6 +28,7 @@ Recipe: minigen/recipes/mnist_pixel_cnn.py. Derivation: docs/derivations/pixel_c
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -108,7 +109,7 @@ class PixelCNN(nn.Module):
 
     def __init__(self, config: PixelCNNConfig, *, rng: np.random.Generator):
         self.config, C = config, config.channels
-        self.layers = nn.ModuleList(
+        self.layers: Any = nn.ModuleList(
             [
                 GatedLayer(C, C, config.kernel_size, "B", config.classes, rng=rng)
                 if i
