@@ -88,7 +88,7 @@ class ImageGPT(nn.Module):
         return self.logits(self.norm(x))
 
     def inputs(self, before: Array, first: int = 0) -> Tensor:
-        """What the network reads at the places from `first` on, where `before` (N, L - 1) stands."""
+        """What the network reads at the places from `first` on, after `before` (N, L - 1)."""
         config = self.config
         begin = array_module(before).full((len(before), 1), config.symbols)
         tokens = concat([begin, before], axis=1).data[:, first:]
@@ -126,7 +126,7 @@ class Cache:
 
 
 def _one_place(block: Any, x: Tensor, keys: Array, values: Array, i: int) -> Tensor:
-    """A TransformerBlock at place i, (N, D) -> (N, D); its key and value join those of the places before."""
+    """A block at place i, (N, D) -> (N, D); its key and value join those of the places before."""
     attention, (N, A, L, DH) = block.attention, keys.shape
     h = block.attention_norm(x)
     keys[:, :, i] = attention.key(h).data.reshape(N, A, DH)
