@@ -36,7 +36,11 @@ def add_options(parser: argparse.ArgumentParser, words: list[str]) -> None:
     add("--from", dest="start", required=True, metavar="FILE", help="the first picture")
     add("--to", dest="end", required=True, metavar="FILE", help="the last picture")
     add(
-        "--steps", type=number(int, 2), default=9, metavar="N", help="latents, both ends among them"
+        "--steps",
+        type=number(int, 2),
+        default=9,
+        metavar="N",
+        help="latents, both ends among them (default: 9)",
     )
     add("--spherical", action="store_true", help="around instead of straight: for normal latents")
     add("--invert", action="store_true", help="swap black and white in both pictures first")
