@@ -13,11 +13,12 @@ import numpy as np
 from minigen.autograd import Tensor, no_grad
 from minigen.data.pixels import grid
 from minigen.metrics.agreement import Network, outputs
-from minigen.metrics.frechet import ENOUGH, fid, kid
+from minigen.metrics.frechet import ENOUGH, fid, frechet_distance, gaussian_of, kid
 from minigen.metrics.neighbours import density_coverage, precision_recall
 from minigen.metrics.novelty import closest_pairs, novelty
 from minigen.metrics.report import Measured, Report, mean_of
 
+DRAWS = 10  # of test pictures, for the feature distance
 SHOWN = 40  # samples on their sheet
 Labelled = tuple[np.ndarray, np.ndarray]  # uint8 (N, H, W, 1), labels (N,)
 
@@ -46,21 +47,22 @@ def judge_labelled(
             f"judge_labelled: {n} pictures to compare with {len(test[0])} test pictures, "
             f"expected at most {len(test[0]) // 2}"
         )
-    own, other = rng.permutation(len(test[0]))[: 2 * n].reshape(2, n)
-    x, y, z = (outputs(features, shown) for shown in (test[0][own], images, test[0][other]))
+    x, y, known = (outputs(features, shown) for shown in (test[0], images, train))
+    copies = novelty(y, known, x[:n])
 
     def right(features: np.ndarray, labels: np.ndarray) -> Measured:
         with no_grad():
-            return mean_of(vote(Tensor(features)).data.argmax(-1) == labels, of=f"n = {n}")
+            seen = vote(Tensor(features)).data.argmax(-1)
+        return mean_of(seen == labels, of=f"n = {len(labels)}")
 
-    agreement, copies = right(y, labels), novelty(y, outputs(features, train), x)
+    agreement = right(y, labels)
     numbers: dict[str, Measured] = {
         "label agreement": agreement,
-        "label agreement, test pictures": right(x, test[1][own]),
+        "label agreement, test pictures": right(x, test[1]),
     }
     remarks = _remarks(n, agreement.value, len(np.unique(labels)))
     if n > x.shape[1]:
-        numbers |= _distances(x, y, z)
+        numbers |= _distances(x, y, rng)
         remarks += _missing(numbers)
     else:
         remarks.append(
@@ -80,15 +82,27 @@ def judge_labelled(
     return Report(numbers, pictures, (*remarks, *copies.remarks()))
 
 
-def _distances(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> dict[str, Measured]:
-    """Of true features x, painted y, and z, other true ones."""
-    found, floor = fid(x, y), fid(x, z)
+def _distances(true: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> dict[str, Measured]:
+    """Of all true features, and painted y: against x, that many true ones, and x against z, others.
+
+    How many of each class are drawn moves the floor by tens of per cent, so FID is the mean over
+    `DRAWS` pairs x and z. Its error is that of one pair, because y is drawn once.
+    """
+    n, painted = len(y), gaussian_of(y)
+    pairs = [true[rng.permutation(len(true))[: 2 * n]].reshape(2, n, -1) for _ in range(DRAWS)]
+    drawn = [(gaussian_of(x), gaussian_of(z)) for x, z in pairs]
+    x, z = pairs[0]
+    of = f"n = {n}, mean over {DRAWS} draws of test pictures"
+    found = Measured(
+        float(np.mean([frechet_distance(x, painted) for x, _ in drawn])), fid(x, y).error, of=of
+    )
+    floor = mean_of(np.array([frechet_distance(x, z) for x, z in drawn]), of=of)
     ratio = found.value / floor.value
     error = ratio * sum(((m.error or 0) / m.value) ** 2 for m in (found, floor)) ** 0.5
     return {
         "FID": found,
         "FID, real against real": floor,
-        "FID over that floor": Measured(ratio, error, of=found.of),
+        "FID over that floor": Measured(ratio, error, of=of),
         "KID": kid(x, y),
         "KID, real against real": kid(x, z),
         **precision_recall(x, y),

@@ -38,7 +38,7 @@ def test_true_pictures_are_as_good_as_true_pictures(rng):
     assert 0.2 < value["FID over that floor"] < 5
     for name in ("precision", "recall", "density", "coverage"):
         assert value[name] == pytest.approx(value[f"{name}, real against real"], abs=0.1)
-    assert found.numbers["FID"].of == "n = 400"
+    assert found.numbers["FID"].of == "n = 400, mean over 10 draws of test pictures"
     assert found.pictures["samples"].shape == (4 * 6 - 2, 10 * 6 - 2, 3)
     assert [remark[:8] for remark in found.remarks] == ["n = 400:"]
 
