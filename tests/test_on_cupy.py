@@ -80,6 +80,7 @@ OPS = (
         "huber_loss": (ops.huber_loss, [MATRIX, MATRIX]),
         "bce_with_logits": (ops.bce_with_logits, [MATRIX, MATRIX]),
         "cross_entropy": (lambda x: ops.cross_entropy(x, [0, 3, 1, 2, 2]), [MATRIX]),
+        "gated_tanh": (ops.gated_tanh, [IMAGE]),
         "gaussian_kl": (ops.gaussian_kl, [MATRIX, MATRIX]),
     }
     | {

@@ -148,7 +148,6 @@ def log_prob(model: ImageGPT, x: Array) -> Tensor:
     if x.shape[1:] != (H, W, 1):
         raise ValueError(f"log_prob: got pictures {x.shape}, expected (N, {H}, {W}, 1)")
     tokens = to_tokens(move(x, "cpu"), config.patch).reshape(len(x), -1)
-    tokens = array_module(x).asarray(tokens)
     return -cross_entropy(model(tokens), tokens, "none").sum(axis=1)
 
 

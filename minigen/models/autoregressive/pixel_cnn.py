@@ -142,7 +142,8 @@ class PixelCNN(nn.Module):
 
     def _scaled(self, x: Array) -> Tensor:
         """Numbers as -1 ... 1, the pixels of a block as its channels: (N, h, w, patch^2)."""
-        x = x.astype(self.logits.weight.dtype)
+        weight = self.logits.weight.data
+        x = array_module(weight).asarray(x, weight.dtype)
         return space_to_depth(x * (2 / (self.config.levels - 1)) - 1, self.config.patch)
 
 
@@ -154,7 +155,6 @@ def log_prob(model: PixelCNN, x: Array, labels: Array | None = None) -> Tensor:
     """
     config = model.config
     tokens = to_tokens(move(x, "cpu"), config.patch, config.levels)
-    tokens = array_module(x).asarray(tokens)
     return -cross_entropy(model(x, labels), tokens, "none").sum(axis=(1, 2))
 
 
