@@ -15,6 +15,7 @@ from numba import cuda, float32
 import minigen as mg
 from minigen.check.ops import OPS
 from minigen.cli import main
+from minigen.kernels import gpu
 from minigen.kernels.cpu import CompileError
 
 TEMPLATES = Path(mg.check.__file__).parent / "templates"
@@ -354,3 +355,58 @@ def test_the_command_tells_a_wrong_input_in_one_line(words, said, tmp_path, monk
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
+
+
+# ---------------------------------------------------------------------------------------- on a GPU
+
+
+@pytest.mark.parametrize("op", OPS)
+@needs_gcc
+def test_a_kernel_runs_on_the_gpu(op, fake_cupy):
+    report = getattr(mg.check, op)(TEMPLATES / f"{op}.cu", tile=5, device="cuda")
+    assert report, report
+    assert re.search(r"right at \d+ sizes on the GPU$", str(report))
+    assert (report.schedules, report.sanitized) == (1, False)
+
+
+@needs_gcc
+def test_a_bug_on_the_gpu_is_named(fake_cupy, tmp_path):
+    text = changed(text_of("affine_step.cu"), "if (i < n)", "if (i + 1 < n)")
+    report = checked("affine_step", text, ".cu", tmp_path, device="cuda")
+    assert not report
+    assert report.cause == "uninitialised"  # the last number, which nobody wrote
+
+
+def test_a_function_drives_the_gpu_by_itself(fake_cupy):
+    def affine_step(x, z, *, a, b):
+        import cupy
+
+        return (cupy.asarray(x) * a + cupy.asarray(z) * b).get()
+
+    assert mg.check.affine_step(affine_step, device="cuda")
+
+
+def test_without_a_gpu_it_is_told_what_is_missing(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    gpu.require.cache_clear()
+    kernel = tmp_path / "mine.cu"
+    kernel.write_text(text_of("matmul.cu"), "utf-8")
+    assert main(["check", "matmul", str(kernel), "--device", "cuda"]) == 2
+    assert "minigen: error: CuPy is not installed: pip install" in capsys.readouterr().err
+    with pytest.raises(mg.check.CheckError, match="device is 'tpu'"):
+        mg.check.matmul(kernel, device="tpu")
+
+
+def test_a_process_that_has_used_the_gpu_is_told_to_start_another(fake_cupy):
+    gpu.require()
+    with pytest.raises(mg.check.CheckError, match="this process has used the GPU"):
+        mg.check.matmul(TEMPLATES / "matmul.cu", device="cuda")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", ["_numba.py", ".cu"])
+@pytest.mark.parametrize("op", OPS)
+def test_a_template_is_right_on_the_real_gpu(op, kind, real_cupy):
+    how = ["check", op, str(TEMPLATES / f"{op}{kind}"), "--device", "cuda"]
+    done = subprocess.run([sys.executable, "-m", "minigen", *how], capture_output=True, text=True)
+    assert "on the GPU" in done.stdout, done.stdout + done.stderr

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+import minigen.kernels.gpu as gpu
 from minigen.check.diagnosis import Try, cause, depends_on_order, tolerance_of, where_wrong
 from minigen.check.op import Case, Op
 from minigen.check.ops import OPS
@@ -43,6 +44,7 @@ class Report:
     smallest: str = ""
     first: str = ""
     sanitized: bool = False
+    device: str = "cpu"
 
     @property
     def ok(self) -> bool:
@@ -56,7 +58,8 @@ class Report:
         if self.ok:
             orders = f", each in {self.schedules} orders of threads" * (self.schedules > 1)
             clean = "; no error of memory and no race was found" * self.sanitized
-            return f"{who}: right at {self.cases} sizes{orders}{clean}"
+            where = " on the GPU" * (self.device == "cuda")
+            return f"{who}: right at {self.cases} sizes{where}{orders}{clean}"
         sizes = f" at {self.failed} of {self.cases} sizes" * bool(self.failed)
         lines = [f"{who}: {'wrong' if self.first else 'it fails'}{sizes}"]
         lines += [f"  smallest  {self.smallest}"] * bool(self.smallest)
@@ -66,20 +69,33 @@ class Report:
     __repr__ = __str__
 
 
-def check(name: str, kernel: Kernel, tile: int | None = None, seconds: float = 30) -> Report:
+def check(
+    name: str,
+    kernel: Kernel,
+    tile: int | None = None,
+    seconds: float = 30,
+    device: str = "cpu",
+) -> Report:
     """Run `kernel` beside the reference of the op `name`.
 
-    Raises: CheckError, CompileError, NoCompilerError.
+    Raises: CheckError, CompileError, NoCompilerError, GPUError.
     """
     if name not in OPS:
         raise CheckError(f"check: there is no op {name!r}; there are {', '.join(OPS)}")
     op = OPS[name]
     if tile is not None and not 2 <= tile <= 1024:
         raise CheckError(f"check: tile is {tile}, expected 2 to 1024")
+    if device not in ("cpu", "cuda"):
+        raise CheckError(f'check: device is {device!r}, expected "cpu" or "cuda"')
+    if device == "cuda" and gpu.require.cache_info().currsize:
+        raise CheckError(
+            "check: this process has used the GPU, so a child of it cannot; "
+            "start `minigen check ... --device cuda` instead, or restart the notebook"
+        )
     try:
-        return in_a_child(lambda: _work(op, kernel, tile, seconds))
+        return in_a_child(lambda: _work(op, kernel, tile, seconds, device))
     except EndedError as ended:
-        return _after_the_end(op, kernel, ended, seconds)
+        return _after_the_end(op, kernel, ended, seconds, device)
 
 
 def _label(kernel: Kernel) -> str:
@@ -88,7 +104,9 @@ def _label(kernel: Kernel) -> str:
     return "the text" if "\n" in str(kernel) else Path(kernel).name
 
 
-def _after_the_end(op: Op, kernel: Kernel, ended: EndedError, seconds: float) -> Report:
+def _after_the_end(
+    op: Op, kernel: Kernel, ended: EndedError, seconds: float, device: str
+) -> Report:
     case = ended.step.what
     at = op.describe(case) if isinstance(case, Case) else str(case)
     how: dict[str, Any] = {"op": op.name, "name": _label(kernel), "cases": 0, "schedules": 0}
@@ -97,7 +115,7 @@ def _after_the_end(op: Op, kernel: Kernel, ended: EndedError, seconds: float) ->
         return Report(**how, cause="endless", why=f"{why}; seconds= gives it longer", smallest=at)
     name = signal.Signals(ended.signal).name if ended.signal > 0 else f"exit code {-ended.signal}"
     why = f"an index far outside of an array: the process ended of {name}"
-    if isinstance(case, Case) and not callable(kernel):
+    if isinstance(case, Case) and not callable(kernel) and device == "cpu":
         with suppress(EndedError, CheckError):  # then the signal is what is known
             why = in_a_child(lambda: _at_the_crash(op, kernel, case, seconds)) or why
     is_bounds = ended.signal in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT)
@@ -114,11 +132,11 @@ def _at_the_crash(op: Op, kernel: Kernel, case: Case, seconds: float) -> Iterato
         yield _try(op, student, case, "address").raised
 
 
-def _work(op: Op, kernel: Kernel, tile: int | None, seconds: float) -> Iterator[Any]:
+def _work(op: Op, kernel: Kernel, tile: int | None, seconds: float, device: str) -> Iterator[Any]:
     """Steps, then the Report. In the child."""
-    with _simulated(kernel):
+    with _simulated(kernel) if device == "cpu" else nullcontext():
         yield Step("reading it", max(seconds, 60))
-        student = load(op, kernel)
+        student = load(op, kernel, device)
         tile = tile or student.tile
         yield Step("building", BUILD)
         student.prepare(None)
@@ -154,6 +172,7 @@ def _report(
         "cases": len(tries),
         "schedules": len(student.seeds),
         "sanitized": bool(student.sanitizers),
+        "device": student.device,
     }
     if not bad and not found:
         return Report(**how)

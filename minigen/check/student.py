@@ -10,16 +10,19 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import minigen.kernels.gpu as gpu
+from minigen.backend import move
 from minigen.check.op import Case, Op
 from minigen.kernels.cpu import emulated
 from minigen.kernels.cpu.build import build
 from minigen.kernels.cpu.runner import launch
-from minigen.kernels.launch import empty
 from minigen.kernels.signature import kernels_of, without_comments
 
 Kernel = Callable[..., Any] | str | Path
@@ -29,8 +32,16 @@ class CheckError(ValueError):
     """What was given cannot be checked: no such file or function, an error in the text."""
 
 
-def load(op: Op, kernel: Kernel) -> "Function | CudaText":
-    """Raises: CheckError, or CompileError, when it is not what the op asks for."""
+def load(op: Op, kernel: Kernel, device: str = "cpu") -> "Function | CudaText":
+    """Raises: CheckError, CompileError, when it is not what the op asks for; GPUError."""
+    student = _load(op, kernel)
+    if device == "cuda":
+        gpu.require()
+        student.device, student.sanitizers, student.seeds = device, (), range(1)
+    return student
+
+
+def _load(op: Op, kernel: Kernel) -> "Function | CudaText":
     if callable(kernel):
         return Function(op, kernel, getattr(kernel, "__name__", "a function"))
     if "\n" in str(kernel):
@@ -91,6 +102,7 @@ def where_raised(error: BaseException, path: Path | None = None) -> str:
 class Function:
     """y = function(*arrays, **settings)."""
 
+    device = "cpu"
     sanitizers: tuple[str, ...] = ()
 
     def __init__(self, op: Op, function: Callable[..., Any], name: str):
@@ -101,7 +113,7 @@ class Function:
         except TypeError as error:
             raise CheckError(f"{name}: expected def {op.signature}: {error}") from None
 
-    @property
+    @cached_property
     def seeds(self) -> range:
         """More than one schedule where a simulator or the emulator has schedules to offer."""
         has = {"minigen.kernels.simulator", "minigen.kernels.cpu.runner"} & set(sys.modules)
@@ -111,7 +123,7 @@ class Function:
         """Nothing to build."""
 
     def run(self, case: Case, arrays: list[np.ndarray], seed: int, sanitize: str | None) -> Any:
-        with emulated(seed, sanitize):
+        with emulated(seed, sanitize) if self.device == "cpu" else nullcontext():
             return self.function(*arrays, **case.settings)
 
 
@@ -131,7 +143,8 @@ class CudaText:
     // shared: 4 * TILE                        bytes of dynamic shared memory, if any
     """
 
-    sanitizers = ("address", "thread")
+    device = "cpu"
+    sanitizers: tuple[str, ...] = ("address", "thread")
     seeds = range(4)
 
     def __init__(self, op: Op, name: str, text: str, path: Path | None = None):
@@ -179,21 +192,25 @@ class CudaText:
 
     def prepare(self, sanitize: str | None) -> None:
         """Build it. Raises: CompileError with file and line."""
-        build(self.path, {}, sanitize)
+        if self.device == "cpu":
+            build(self.path, {}, sanitize)
 
     def run(self, case: Case, arrays: list[np.ndarray], seed: int, sanitize: str | None) -> Any:
         sizes = self.op.axes(case)
         shape = self.op.formula(*arrays, **case.settings).shape
-        y = empty(shape, np.zeros((), np.float32))
-        values = {**dict(zip(self.op.arrays, arrays)), "y": y, **sizes, **case.settings}
+        there = [np.ascontiguousarray(a) for a in arrays]
+        y = np.full(shape, np.nan, np.float32)
+        if self.device == "cuda":
+            there, y = [move(a, "gpu") for a in there], move(y, "gpu")
+        values = {**dict(zip(self.op.arrays, there)), "y": y, **sizes, **case.settings}
         named = {other: values[name] for name, other in self.names if name not in self.op.arrays}
         numbers = {k: v for k, v in {**sizes, **named}.items() if isinstance(v, int)}
         grid, block = self._evaluate("grid", numbers), self._evaluate("block", numbers)
         (shared,) = self._evaluate("shared", numbers)
-        arguments = [
-            np.ascontiguousarray(values[name]) if name in self.op.arrays else values[name]
-            for name, _ in self.names
-        ]
+        arguments = [values[name] for name, _ in self.names]
+        if self.device == "cuda":
+            gpu.launch(self.path, self.op.name, grid, block, arguments, shared)
+            return move(y, "cpu")
         with emulated(seed, sanitize):
             launch(self.path, self.op.name, grid, block, arguments, shared)
         return y

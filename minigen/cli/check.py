@@ -6,13 +6,14 @@ from pathlib import Path
 from minigen import check
 from minigen.check.ops import OPS
 from minigen.check.report import check as check_kernel
-from minigen.cli.options import number
+from minigen.cli.options import add_device, number
 
 EXAMPLES = """examples:
   minigen check matmul --template cu > my_kernel.cu      a naive one, to start from
   minigen check matmul my_kernel.cu
   minigen check conv2d my_kernel.py                      Numba CUDA, or any Python
   minigen check softmax my_kernel.cu --tile 256
+  minigen check matmul my_kernel.cu --device cuda        on a GPU
 
 A .py file defines a function with the name of the op, a .cu file exports a kernel with that name
 and says in its comments how to launch it; --template shows both. No GPU is needed.
@@ -32,6 +33,7 @@ def add_options(parser: argparse.ArgumentParser, words: list[str]) -> None:
     parser.add_argument(
         "--seconds", type=number(float, 0.1), default=30, metavar="X", help="for one size (30)"
     )
+    add_device(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -43,6 +45,6 @@ def run(args: argparse.Namespace) -> int:
         folder = Path(check.__file__).parent / "templates"
         print((folder / (args.op + KINDS[args.template])).read_text("utf-8"), end="")
         return 0
-    found = check_kernel(args.op, Path(args.file), args.tile, args.seconds)
+    found = check_kernel(args.op, Path(args.file), args.tile, args.seconds, args.device)
     print(found)
     return 0 if found else WRONG
