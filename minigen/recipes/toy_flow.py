@@ -13,6 +13,9 @@ What to expect (one processor core, three seeds, November 2026): 10 seconds of c
 two_moons the loss is 1.08 +- 0.01 at step 200 and 1.04 +- 0.01 at step 2000; it cannot come near 0,
 as many lines cross at a point. Energy distance of 2,000 samples from 2,000 true points, in brackets
 that of other true points: two_moons 0.0029 +- 0.0003 (0.0007), grid25 0.011 +- 0.004 (0.012).
+Modes of grid25 (`-n 2500`, one seed, 2026-11-23): 25 of 25 found, 90.4 % of the samples within 3
+sigma of one, of true points 98.9 %. Published for 2,500 samples of PacGAN4: 24.8 and 93.6 %, of a
+plain GAN 17.3 modes (arXiv 1712.04086).
 """
 
 from dataclasses import dataclass
