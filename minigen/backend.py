@@ -145,6 +145,11 @@ def recorded(function: Callable[..., Array]) -> Callable[..., Array]:
     return run
 
 
+def steps_of(*args: Any, **settings: Any) -> Any:
+    """What the kernels of denoise_step multiply by; see kernels/denoise_step/table.py."""
+    return importlib.import_module("minigen.kernels.denoise_step.table").steps_of(*args, **settings)
+
+
 def wait_for(x: Array) -> None:
     """Return when `x` has been computed: the GPU is behind the program that drives it."""
     if not isinstance(x, _NUMPY):

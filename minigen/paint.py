@@ -32,6 +32,7 @@ from minigen.models.flow_matching.flow_matching import FlowMatchingConfig
 from minigen.models.text_to_image.text_unet import TextUNet, TextUNetConfig
 from minigen.parallel import in_parts
 from minigen.samplers import check_sampler
+from minigen.samplers.by_kernel import recorded_step
 from minigen.train import load_model, part_of
 
 BATCH = 16  # pictures drawn at once: enough for the cores, few enough to repeat for one of them
@@ -77,7 +78,7 @@ class Painter:
         self.network_config = part_of(TextUNetConfig, {**config, **size})
         self.network = TextUNet(self.network_config, rng=np.random.default_rng(0))
         self.network.load_state_dict(dict(arrays))
-        self.ask = in_parts(self.network)
+        self._prepare()
         self.name, self.digest = name, _digest(arrays)
 
     @classmethod
@@ -99,9 +100,13 @@ class Painter:
         Raises: GPUError where there is no GPU, with what is missing.
         """
         self.network.to(device)
-        self.ask = in_parts(self.network)  # a recording knows where the weights were
         self.device = device
+        self._prepare()
         return self
+
+    def _prepare(self) -> None:
+        """New recordings, as the old ones know where the weights were."""
+        self.ask, self.step = in_parts(self.network), recorded_step(self.network)
 
     @auto_unless_chosen()
     def paint(
@@ -164,6 +169,7 @@ class Painter:
             null_conditions=self.network.read(np.zeros_like(words)),
             guidance_scale=sampling.guidance,
             device=self.device,
+            step=self.step,
             callback=callback and (lambda step, x, x0: callback(step, to_uint8(move(x0, "cpu")))),
         )
         return to_uint8(move(pictures, "cpu"))

@@ -317,6 +317,8 @@ def small_painter():
 
 def test_a_gpu_paints_what_the_cpu_paints(fake_cupy, caplog, monkeypatch):
     monkeypatch.setattr(graph, "WARM_UP", 1)  # there is nothing to compile
+    made, recording = [], graph.Recording
+    monkeypatch.setattr(graph, "Recording", lambda work: made.append(1) or recording(work))
     frames = [], []
     pictures = small_painter().paint(
         ["red ring"], rng=rng(3), callback=lambda step, x: frames[0].append(x)
@@ -326,7 +328,9 @@ def test_a_gpu_paints_what_the_cpu_paints(fake_cupy, caplog, monkeypatch):
         again = painter.paint(
             ["red ring"], rng=rng(3), callback=lambda step, x: frames[1].append(x)
         )
+        painter.paint(["blue cross"], rng=rng(4))
     assert not caplog.records  # it was recorded, and no op fell back
+    assert made == [1]  # once for all
     for ours, theirs in zip([*frames[0], pictures], [*frames[1], again], strict=True):
         assert ours.dtype == theirs.dtype == np.uint8
         assert np.abs(ours.astype(int) - theirs).max() <= 1

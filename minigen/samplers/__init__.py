@@ -45,15 +45,8 @@ from minigen.samplers.frames import (
 )
 from minigen.samplers.guidance import batched_guidance, classifier_free_guidance, guided_model
 from minigen.samplers.heun import heun
-from minigen.schedules import (
-    SIGMA_MAX,
-    alpha_bars_from_times,
-    flow_times,
-    sigmas_from_times,
-    times_from_alpha_bars,
-    times_from_sigmas,
-    visited_timesteps,
-)
+from minigen.samplers.levels import SIGMA_FRAME, levels_of, times_of
+from minigen.schedules import times_from_alpha_bars, visited_timesteps
 
 _FUNCTIONS: dict[str, Callable[..., Array]] = {
     "ddpm": ddpm,
@@ -64,7 +57,6 @@ _FUNCTIONS: dict[str, Callable[..., Array]] = {
     "flow_euler": flow_euler,
 }
 SAMPLERS = tuple(_FUNCTIONS)
-_SIGMA_FRAME = ("euler", "heun", "dpmpp_2m")
 
 __all__ = [
     "SAMPLERS",
@@ -119,10 +111,9 @@ def sample_flow(
     Raises: ValueError for an unknown sampler, steps < 1, or a missing `rng`.
     """
     check_sampler(sampler)
-    start = times_from_sigmas(SIGMA_MAX) if sampler in _SIGMA_FRAME else 1.0
-    times = flow_times(steps, shift, start)
+    times = times_of(sampler, steps, shift)
     denoise = denoiser_from_velocity(velocity)
-    return _run(sampler, denoise, start * noise, times, rng, eta, callback)
+    return _run(sampler, denoise, float(times[0]) * noise, times, rng, eta, callback)
 
 
 def sample_ddpm(
@@ -169,15 +160,13 @@ def _run(
     """Run a sampler in its own frame; x comes in the flow frame and is scaled by a + b."""
     if eta and sampler != "ddim":
         raise ValueError(f"sampler: eta is {eta}, but {sampler} has none; it is a setting of ddim")
-    if sampler in _SIGMA_FRAME:
-        frame, levels = in_sigma, sigmas_from_times(times)
-        scales = 1 + levels  # a + b
+    levels = levels_of(sampler, times)
+    if sampler in SIGMA_FRAME:
+        frame, scales = in_sigma, 1 + levels  # a + b
     elif sampler == "flow_euler":
-        frame, levels = in_flow, times
-        scales = np.ones_like(times)
+        frame, scales = in_flow, np.ones_like(times)
     else:
-        frame, levels = in_alpha_bar, alpha_bars_from_times(times)
-        scales = np.sqrt(levels) + np.sqrt(1 - levels)
+        frame, scales = in_alpha_bar, np.sqrt(levels) + np.sqrt(1 - levels)
     options: dict[str, Any] = {"ddpm": {"rng": rng}, "ddim": {"rng": rng, "eta": eta}}
 
     def in_flow_frame(step: int, x: Array, x0_hat: Array) -> None:

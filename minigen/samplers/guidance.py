@@ -73,15 +73,25 @@ def guided_model(
 
     Raises: ValueError where null_conditions are needed and missing.
     """
+    both = both_conditions(conditions, null_conditions, scale)
     conditional = on_arrays(model, **conditions)
+    return batched_guidance(conditional, on_arrays(model, **both), scale)
+
+
+def both_conditions(
+    conditions: Mapping[str, Array], null_conditions: Mapping[str, Array] | None, scale: float
+) -> dict[str, Array]:
+    """The conditions, and below them the null conditions; at scale 1 the conditions alone.
+
+    Raises: ValueError where null_conditions are needed and missing.
+    """
     if scale == 1:
-        return conditional
+        return dict(conditions)
     if null_conditions is None or set(null_conditions) != set(conditions):
         raise ValueError(
             f"guided_model: scale is {scale}, expected null_conditions for {sorted(conditions)}"
         )
-    both = {
+    return {
         name: array_module(c).concatenate([c, null_conditions[name]])
         for name, c in conditions.items()
     }
-    return batched_guidance(conditional, on_arrays(model, **both), scale)

@@ -32,7 +32,7 @@ import numpy as np
 
 from minigen.autograd import Tensor
 from minigen.backend import Array, array_module, move
-from minigen.samplers import guided_model, sample_flow
+from minigen.samplers import by_kernel, guided_model, sample_flow
 from minigen.samplers.frames import Callback, Velocity, on_arrays
 from minigen.schedules import logit_normal_times, noise_like
 
@@ -102,6 +102,7 @@ def sample(
     null_conditions: Mapping[str, Array] | None = None,
     guidance_scale: float = 1.0,
     device: str = "cpu",
+    step: by_kernel.Step | None = None,
     callback: Callback | None = None,
 ) -> Array:
     """Draw `n` new pictures.
@@ -111,10 +112,26 @@ def sample(
     conditions       arrays with n rows, handed to the model
     null_conditions  the same emptied, for guidance_scale other than 1
     device           where the model is; the noise is drawn on the host
+    step             `recorded_step(model)`: on a GPU it does a whole step at once where it can
 
     Shapes: -> (n, *shape), float32.
     """
     noise = move(rng.standard_normal((n, *shape)).astype(np.float32), device)  # x at t = 1
+    if step is not None and by_kernel.is_possible(sampler, noise):
+        return by_kernel.sample(
+            step,
+            noise,
+            conditions or {},
+            null_conditions,
+            sampler=sampler,
+            steps=steps,
+            shift=config.shift,
+            guidance=guidance_scale,
+            prediction_type=config.prediction_type,
+            clip=config.clip if config.prediction_type == "x0" else None,
+            rng=rng,
+            callback=callback,
+        )
     predict = guided_model(model, conditions or {}, null_conditions, guidance_scale)
     velocity = predict if config.prediction_type == "velocity" else _velocity(predict, config.clip)
     return sample_flow(velocity, noise, sampler, steps, config.shift, rng, callback=callback)
