@@ -8,6 +8,13 @@
 Straight lines from noise to digits, a U-Net over 2 x 2 patches (14 and 7 pixels) that predicts the
 velocity, labels left out of a tenth of the batch for classifier-free guidance. The flow without a
 label is run backwards to find the noise of a picture, its latent.
+
+What to expect (one seed, 2026-11-23): 5 minutes on two cores shared with other work were 455 steps,
+to a loss of 0.17. Then `minigen eval runs/mnist_flow-1 -n 2048`, 20 steps of Euler's method
+at guidance 2: 98.8 +- 0.2 % of the digits are what was asked, by the classifier that ships (of test
+pictures 99.6 %), precision 0.845 and recall 0.787 (of other test pictures 0.911 and 0.892), FID on
+the classifier's features 0.19 +- 0.09 (of other test pictures 0.06), 0.1 % as near to a training
+picture as a copy would be (of test pictures 0.6 %).
 """
 
 from dataclasses import dataclass
