@@ -60,7 +60,9 @@ def test_imports_point_down(path):
 def test_only_the_backend_goes_through_the_door_to_the_kernels():
     by = {name_of(path) for path in FILES if "minigen.kernels" in path.read_text("utf-8")}
     # the commands measure and compile every kernel, and say what was compiled and kept
-    commands = {f"minigen.cli{name}" for name in ("", ".bench", ".doctor", ".emulate", ".warmup")}
+    commands = {
+        f"minigen.cli{name}" for name in ("", ".bench", ".doctor", ".emulate", ".errors", ".warmup")
+    }
     threads = {"minigen.parallel"}  # a batch and a kernel share one set of threads
     by = {name for name in by if not name.startswith("minigen.check")}  # it runs a student's kernel
     assert by - commands - threads == {"minigen.backend", "minigen.kernels"}
