@@ -1,6 +1,6 @@
 """ImageGPT on black and white MNIST: a language model that reads pictures, likelihood exact.
 
-    minigen train mnist_image_gpt                   10,000 steps of 32 pictures
+    minigen train mnist_image_gpt                   6,000 steps of 32 pictures
     minigen sample runs/mnist_image_gpt-1 -n 64
     minigen eval runs/mnist_image_gpt-1 -n 10000    -log p(x) of test pictures
 
@@ -40,7 +40,7 @@ NO_HIDDEN_LAYER = ("token", "row", "column", "logits")  # AdamW's, though matric
 class Config:
     """Settings of a run."""
 
-    steps: int | None = option(10_000, "optimiser steps")
+    steps: int | None = option(6000, "optimiser steps")
     minutes: float | None = option(None, "stop after so many minutes")
     batch_size: int = option(32, "pictures a step")
     patch: tuple[int, ...] = option((2, 4), "height and width of a token, pixels")
