@@ -2,11 +2,15 @@
 
     minigen train fashion_vq_vae
     minigen eval runs/fashion_vq_vae-1 -n 10000         error, perplexity, share of codes in use
-    minigen sample runs/fashion_vq_vae-1                 test pictures beside what they become
+    minigen sample runs/fashion_vq_vae-1                test pictures beside what they become
     minigen sample runs/fashion_vq_vae-1 --random-codes
 
 28 x 28 pixels of 8 bits become 7 x 7 codes of 9: 441 bits in the place of 6,272. There is no prior
 over the codes here, so nothing new can be drawn; random codes show what a prior is for.
+
+1,500 steps of 128 pictures, 7 minutes on two cores that had other work to do as well. On the 10,000
+test pictures the squared error of a pixel in [-1, 1] was 0.0159 +- 0.0001, that of the mean picture
+0.347; all 512 codes were in use, with a perplexity of 410, 80 % of them (one seed, 2026-11-23).
 """
 
 from collections.abc import Callable
@@ -17,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from minigen.autograd import Tensor, no_grad
-from minigen.backend import auto_unless_chosen
+from minigen.backend import auto_unless_chosen, move
 from minigen.data.loader import Loader
 from minigen.data.mnist import fashion_mnist
 from minigen.data.pixels import enlarge, grid, to_float, to_uint8
@@ -214,7 +218,7 @@ def code_maps(model: VQVAE, images: np.ndarray, codes: np.ndarray) -> np.ndarray
 
     The colour of a code is its place along the three directions in which the codes differ most.
     """
-    e = model.codebook.vectors()
+    e = move(model.codebook.vectors(), "cpu")
     e = e - e.mean(axis=0)
     places = e @ np.linalg.svd(e, full_matrices=False)[2][:3].T  # (K, 3)
     ranks = places.argsort(axis=0).argsort(axis=0)  # so that all colours are used alike
