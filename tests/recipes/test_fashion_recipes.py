@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
+from minigen.metrics.agreement import outputs
 from minigen.models.features.classifier import Classifier
 from minigen.recipes import classifier, fashion_ddpm
 from minigen.train import RunFolder
@@ -58,6 +59,14 @@ def test_the_classifier_learns(tmp_path, data):
     assert scores["test accuracy"].of == "200 test pictures"
     assert data == "fashion" or scores["test accuracy"].value > 0.7
     assert classifier.sample(run, 3, np.random.default_rng(0)).shape == (3, 28, 28, 3)
+
+
+@pytest.mark.parametrize("data", ["fashion", "mnist"])
+def test_a_judge_ships_for_each_set(data):
+    judge = classifier.judge(data)
+    assert outputs(judge.features, columns(n=20)[0]).shape == (20, 128)
+    with pytest.raises(FileNotFoundError, match="letters_classifier"):
+        classifier.judge("letters")
 
 
 def test_a_picture_is_moved_over_black_and_mirrored_at_random(rng):
