@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from minigen.autograd import Tensor, no_grad
-from minigen.backend import auto_unless_chosen
+from minigen.backend import auto_unless_chosen, move
 from minigen.data.loader import Loader
 from minigen.data.mnist import fashion_mnist
 from minigen.data.pixels import grid, to_float, to_uint8
@@ -138,7 +138,7 @@ def sample(
 
 def _random(model: AutoencoderKL, n: int, rng: np.random.Generator) -> np.ndarray:
     with no_grad():
-        return to_uint8(autoencoder_kl.sample(model, n, rng, MAP)).repeat(3, axis=-1)
+        return to_uint8(move(autoencoder_kl.sample(model, n, rng, MAP), "cpu")).repeat(3, axis=-1)
 
 
 @auto_unless_chosen()

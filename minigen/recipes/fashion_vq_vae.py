@@ -152,7 +152,7 @@ def sample(
 
 def _random(model: VQVAE, n: int, rng: np.random.Generator) -> np.ndarray:
     with no_grad():
-        return to_uint8(vq_vae.sample(model, n, rng, MAP)).repeat(3, axis=-1)
+        return to_uint8(move(vq_vae.sample(model, n, rng, MAP), "cpu")).repeat(3, axis=-1)
 
 
 @auto_unless_chosen()

@@ -39,7 +39,7 @@ import numpy as np
 
 from minigen import nn
 from minigen.autograd import Tensor
-from minigen.backend import Array, array_module
+from minigen.backend import Array, array_module, move
 from minigen.nn.autoencoder import Decoder, Encoder
 from minigen.ops.shape import take_grad
 from minigen.optim.running_mean import RunningMean, follow
@@ -86,10 +86,11 @@ class Codebook(nn.Module):
 
         Shapes: z (..., D) -> (...), integers.
         """
-        e = self.vectors()
+        where = Tensor(z).device  # and the codes with it
+        e, uses = move(self.vectors(), where), move(self.uses.data, where)
         flat = z.reshape(-1, z.shape[-1])  # (..., D) -> (M, D)
         distances = (e * e).sum(axis=1) - 2 * (flat @ e.T)  # (M, K)
-        distances[:, self.uses.data == 0] = np.inf
+        distances[:, uses == 0] = np.inf
         return distances.argmin(axis=1).reshape(z.shape[:-1])  # eq. 1
 
     def follow(self, z: Array, codes: Array) -> Tensor:
@@ -191,7 +192,8 @@ class VQVAE(nn.Module):
         K = len(self.codebook.uses)
         if codes.dtype.kind not in "iu" or not 0 <= int(codes.min()) <= int(codes.max()) < K:
             raise ValueError(f"VQVAE: decode takes codes, integers from 0 to {K - 1}")
-        return self.decoder(Tensor(self.codebook.vectors()[codes]))
+        vectors = move(self.codebook.vectors(), Tensor(codes).device)
+        return self.decoder(Tensor(vectors[codes]))
 
     def forward(self, x: Any) -> Tensor:
         return self.decoder(self.quantise(self.encode(x))[0])
