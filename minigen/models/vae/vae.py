@@ -44,7 +44,7 @@ class VAEConfig:
 
     size: int = 28  # of a picture: rows and columns of pixels
     in_channels: int = 1
-    latents: int = 50  # as in arXiv 1509.00519; a trained model uses about half of them
+    latents: int = 50  # as in arXiv 1509.00519; training switches off those it does not need
     network: str = "mlp"  # or "conv"
     widths: tuple[int, ...] = (500, 500)  # mlp: hidden layers; in the decoder in reverse
     channels: tuple[int, ...] = (16, 32)  # conv: every level halves the picture
