@@ -16,6 +16,7 @@ from minigen.cli.options import on_device
 from minigen.data.pixels import load_image
 from minigen.kernels import gpu
 from minigen.kernels.errors import GPUError
+from minigen.models.vae.vq_vae import VQVAE, VQVAEConfig
 from minigen.parallel import in_parts
 from minigen.recipes import toy_flow
 from minigen.train import RunFolder, load_model
@@ -158,3 +159,17 @@ def test_a_device_is_one_of_two():
         use_device("tpu"),
     ):
         pass
+
+
+def test_codes_are_looked_up_where_they_are_asked_for(fake_cupy, rng):
+    model = VQVAE(VQVAEConfig(), rng=rng)
+    z = rng.standard_normal((2, 3, 3, model.codebook.vectors().shape[1])).astype(np.float32)
+    codes = model.codebook.nearest(z)
+    pictures = model.decode(codes).numpy()
+    with use_device("cuda"), no_grad():
+        model.load_state_dict(model.state_dict())
+        np.testing.assert_array_equal(model.codebook.nearest(z), codes)
+        there = model.codebook.nearest(Tensor(z).to("cuda").data)
+        np.testing.assert_array_equal(there.get(), codes)
+        for found in (model.decode(codes), model.decode(there)):
+            np.testing.assert_allclose(found.numpy(), pictures, rtol=1e-3, atol=1e-4)
