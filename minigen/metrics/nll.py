@@ -83,8 +83,8 @@ def extended(costly: np.ndarray, cheap: np.ndarray, unit: str = "", of: str = ""
 def bits_per_dim(nats: Measured | float, dims: int) -> Measured:
     """nats / (dims * ln 2): bits for each of the `dims` numbers of a picture.
 
-    >>> print(bits_per_dim(Measured(543.4, 5.4, "nats"), dims=784))
-    1.000 +- 0.010 bits/dim
+    >>> print(bits_per_dim(Measured(543.43, 10.87, "nats"), dims=784))
+    1.000 +- 0.020 bits/dim
 
     Raises: ValueError for dims <= 0.
     """
