@@ -38,6 +38,7 @@ from minigen.backend import auto_unless_chosen
 from minigen.data.loader import Loader
 from minigen.data.mnist import mnist
 from minigen.data.pixels import binarise, grid, to_uint8
+from minigen.latents import interpolate
 from minigen.metrics.nll import Bound, bits_per_dim, extended
 from minigen.metrics.report import Measured, Report, mean_of
 from minigen.models.vae import iwae, vae
@@ -133,10 +134,13 @@ def evaluate(
     x, _ = test_pictures(rng)
     report = measured(lambda rows: model, x, n, k, rng)
     with no_grad():
-        seen = vae.probabilities(model, model.encode(x[:32])[0].data)
-        drawn = vae.sample(model, 64, rng)
-    pairs = np.stack([x[:32], seen], axis=1).reshape(-1, *x.shape[1:])  # a digit, then itself again
-    pictures = {"samples": grid(shown(drawn), 8, 2), "reconstructions": grid(shown(pairs), 8, 2)}
+        mu = model.encode(x[:32])[0].data
+        again, drawn = vae.probabilities(model, mu), vae.sample(model, 64, rng)
+        walks = np.concatenate([interpolate(*mu[i : i + 2], 8) for i in range(0, 8, 2)])
+        between = vae.probabilities(model, walks.astype(np.float32))
+    pairs = np.stack([x[:32], again], axis=1).reshape(-1, *x.shape[1:])  # a digit, then itself
+    sheets = {"samples": drawn, "reconstructions": pairs, "interpolations": between}
+    pictures = {name: grid(shown(sheet), 8, 2) for name, sheet in sheets.items()}
     return replace(report, pictures=pictures)
 
 

@@ -56,6 +56,7 @@ def test_a_run_can_be_sampled_and_evaluated(name, tmp_path, rng):
     assert "80 test pictures, binarised once; k = 5 for 60 of them" in str(
         numbers["-log p(x), at most"]
     )
+    assert {*report.pictures} == {"samples", "reconstructions", "interpolations"}
     assert {picture.shape[2] for picture in report.pictures.values()} == {3}
 
 
