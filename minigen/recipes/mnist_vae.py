@@ -136,7 +136,7 @@ def evaluate(
     with no_grad():
         mu = model.encode(x[:32])[0].data
         again, drawn = vae.probabilities(model, mu), vae.sample(model, 64, rng)
-        walks = np.concatenate([interpolate(*mu[i : i + 2], 8) for i in range(0, 8, 2)])
+        walks = np.concatenate([interpolate(a, b, 8) for a, b in zip(mu[:4], mu[4:8])])
         between = vae.probabilities(model, walks.astype(np.float32))
     pairs = np.stack([x[:32], again], axis=1).reshape(-1, *x.shape[1:])  # a digit, then itself
     sheets = {"samples": drawn, "reconstructions": pairs, "interpolations": between}
