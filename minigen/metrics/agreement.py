@@ -6,6 +6,7 @@ import numpy as np
 
 from minigen.autograd import Tensor, no_grad
 from minigen.data.pixels import to_float
+from minigen.parallel import parallel_map
 
 Network = Callable[[Tensor], Tensor]  # pictures (N, H, W, C) in [-1, 1] -> (N, K)
 
@@ -18,9 +19,11 @@ def outputs(network: Network, images: np.ndarray, batch_size: int = 256) -> np.n
     """
     if not len(images):
         raise ValueError("outputs: there are no pictures")
+    parts = [images[i : i + batch_size] for i in range(0, len(images), batch_size)]
     with no_grad():
-        parts = (images[i : i + batch_size] for i in range(0, len(images), batch_size))
-        return np.concatenate([network(Tensor(to_float(part))).data for part in parts])
+        return np.concatenate(
+            parallel_map(lambda part: network(Tensor(to_float(part))).data, parts)
+        )
 
 
 def classify(model: Network, images: np.ndarray, batch_size: int = 256) -> np.ndarray:
