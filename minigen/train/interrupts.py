@@ -1,4 +1,4 @@
-"""Ctrl-C while training: finish what must not be torn, then stop."""
+"""Ctrl-C and `kill` while training: finish what must not be torn, then stop."""
 
 import os
 import signal
@@ -15,26 +15,28 @@ class Interrupts:
     The first one is only noted: the loop stops after the step it is in. A second one raises
     KeyboardInterrupt at once, except inside `held()`, where weights or files are being changed;
     there it waits until the end.
-    A process that ignores Ctrl-C (started with nohup or &) goes on ignoring it.
+    A process that ignores Ctrl-C (started with nohup or &) goes on ignoring it; `kill PID`, which a
+    machine that shuts down sends too, is the same wish everywhere.
     """
 
     def __init__(self) -> None:
         self.wanted = False
         self._urgent = False
         self._holding = False
-        self._before: Any = None
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Interrupts":
-        main = threading.current_thread() is threading.main_thread()
-        if main and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-            self._before = signal.signal(signal.SIGINT, self._arrived)
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._arrived)
         return self
 
     def __exit__(
         self, kind: type | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
+        for handled, before in self._before.items():
+            signal.signal(handled, before)
 
     def _arrived(self, number: int, frame: FrameType | None) -> None:
         # os.write: the signal may have come in the middle of a print, which cannot be entered twice

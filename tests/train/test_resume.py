@@ -110,12 +110,14 @@ def test_a_checkpoint_of_another_model_is_refused(run, change):
     assert run.load_checkpoint()[1]["step"] == 12
 
 
-def test_ctrl_c_is_noted_and_the_second_one_raises():
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_or_kill_is_noted_and_the_second_one_raises(number):
     with Interrupts() as interrupts:
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(number)
         assert interrupts.wanted
         with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_a_second_ctrl_c_waits_until_what_is_held_is_done():
