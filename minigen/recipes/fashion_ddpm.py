@@ -1,11 +1,24 @@
 """Class-conditional diffusion on Fashion-MNIST: noise becomes the garment that was asked for.
 
-    minigen train fashion_ddpm                      20 minutes, or as long as --minutes says
+    minigen train fashion_ddpm                      5,000 steps of 64 pictures
     minigen sample runs/fashion_ddpm-1 -n 40
     minigen eval runs/fashion_ddpm-1 -n 2048        agreement, feature distance, precision, recall
 
 DDPM with the cosine schedule and v-prediction, a U-Net over 2 x 2 patches (14 and 7 pixels), labels
-left out of a tenth of the batch for classifier-free guidance, drawn by DDIM in 50 steps.
+left out of a tenth of the batch for classifier-free guidance, drawn by DPM-Solver++(2M) in 25
+steps. Guidance asks the network twice a step, so that these are 50 evaluations.
+
+Measured on 2026-11-23, after `minigen train fashion_ddpm --minutes 20` (1,251 steps on two cores
+shared with other work), with 20 evaluations: `minigen eval runs/fashion_ddpm-1 -n 2048 --steps 10`
+
+    label agreement           91.4 % +- 0.6      of test pictures 93.1 %
+    FID                       0.361 +- 0.050     of test pictures against others 0.116 +- 0.010
+    FID over that floor       3.1 +- 0.5
+    precision, recall         0.867, 0.782       of test pictures 0.896, 0.902
+    density, coverage         0.92, 0.86         of test pictures 1.02, 0.98
+
+On a judge of its own and so with a distance of another scale, fast.ai's course of 2022 (part 2)
+reports 4.4 for the cosine schedule in 50 steps, 3.1 in 100, and 1.9 to 2.6 for true pictures.
 """
 
 from dataclasses import dataclass
@@ -112,9 +125,9 @@ def draw(
     config: Config,
     labels: np.ndarray,
     rng: np.random.Generator,
-    steps: int = 50,
-    guidance: float = 1.5,
-    sampler: str = "ddim",
+    steps: int = 25,
+    guidance: float = 1.3,
+    sampler: str = "dpmpp_2m",
 ) -> np.ndarray:
     """A garment of each label, uint8 (N, 28, 28, 1), drawn 64 at a time."""
     pictures = []
@@ -143,9 +156,9 @@ def sample(
     n: int,
     rng: np.random.Generator,
     *,
-    steps: int = 50,
-    guidance: float = 1.5,
-    sampler: str = "ddim",
+    steps: int = 25,
+    guidance: float = 1.3,
+    sampler: str = "dpmpp_2m",
 ) -> np.ndarray:
     """`n` garments, the classes in turn."""
     config, model = _trained(run)
@@ -159,9 +172,9 @@ def evaluate(
     n: int,
     rng: np.random.Generator,
     *,
-    steps: int = 50,
-    guidance: float = 1.5,
-    sampler: str = "ddim",
+    steps: int = 25,
+    guidance: float = 1.3,
+    sampler: str = "dpmpp_2m",
 ) -> Report:
     """How `n` pictures compare with test pictures by the judge; minigen/metrics/labelled.py."""
     config, model = _trained(run)
