@@ -1,6 +1,6 @@
 """PixelCNN on black and white MNIST: the exact likelihood of a picture, block by block.
 
-    minigen train mnist_pixel_cnn                   8,000 steps of 32 pictures
+    minigen train mnist_pixel_cnn                   3,500 steps of 32 pictures
     minigen train mnist_pixel_cnn --conditional     digits by class
     minigen sample runs/mnist_pixel_cnn-1 -n 64
     minigen eval runs/mnist_pixel_cnn-1 -n 10000    -log p(x) of test pictures
@@ -43,7 +43,7 @@ HALF = 14  # rows of pixels that are given where a picture is completed
 class Config:
     """Settings of a run."""
 
-    steps: int | None = option(8000, "optimiser steps")
+    steps: int | None = option(3500, "optimiser steps")
     minutes: float | None = option(None, "stop after so many minutes")
     batch_size: int = option(32, "pictures a step")
     channels: int = option(64, "of each of the two stacks")
