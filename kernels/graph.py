@@ -14,10 +14,11 @@ cuBLAS, copies to and from the host, and a look at a number on the GPU cannot.
 """
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from minigen.kernels import precision
 from minigen.kernels.errors import GraphError
 from minigen.kernels.gpu import plain_errors, require
 
@@ -89,12 +90,15 @@ class Recorded:
     """A function of CuPy arrays that is recorded at its first call with such shapes.
 
     function(*arrays, **named) -> array. All arrays, those with names too, are copied to where the
-    recording reads; other values with names are part of what is recorded. The `KEPT` recordings
-    that were used last are kept, with their memory.
+    recording reads; other values with names are part of what is recorded. So is what was chosen
+    when it was: the precision, and `choice()`, which kernels. The `KEPT` recordings that were used
+    last are kept, with their memory.
     """
 
-    def __init__(self, function: Callable[..., Array]):
-        self.function = function
+    def __init__(
+        self, function: Callable[..., Array], choice: Callable[[], Hashable] = lambda: None
+    ):
+        self.function, self.choice = function, choice
         self.recordings: dict[Any, tuple[list[Array], Recording]] = {}  # the last used stands last
 
     def __call__(self, *arrays: Array, **named: Any) -> Array:
@@ -103,7 +107,8 @@ class Recorded:
         names = [name for name, value in named.items() if isinstance(value, cupy.ndarray)]
         others = {name: value for name, value in named.items() if name not in names}
         given = [*arrays, *(named[name] for name in names)]
-        key = (tuple((a.shape, a.dtype) for a in given), (*names, *others.items()))
+        chosen = precision.current(), self.choice()
+        key = (tuple((a.shape, a.dtype) for a in given), (*names, *others.items()), chosen)
         if key in self.recordings:
             inputs, recording = self.recordings.pop(key)
         else:

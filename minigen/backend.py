@@ -125,11 +125,12 @@ def plain_gpu_errors(doing: str) -> AbstractContextManager[None]:
 
 def recorded(function: Callable[..., Array]) -> Callable[..., Array]:
     """`function(*arrays, **named)` of CuPy arrays, its launches recorded at the first call with
-    such shapes and from then on started all at once; see kernels/graph.py.
+    such shapes, kernels and precision, and from then on started all at once; kernels/graph.py.
 
     Where that cannot be, it runs as it is, and the log says why, once.
     """
-    at_once = importlib.import_module("minigen.kernels.graph").Recorded(function)
+    graph = importlib.import_module("minigen.kernels.graph")
+    at_once = graph.Recorded(function, lambda: frozenset(_choice.get().items()))
     refused = False
 
     def run(*arrays: Array, **named: Any) -> Array:

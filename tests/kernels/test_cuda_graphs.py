@@ -5,8 +5,10 @@ import pytest
 
 from minigen import Tensor, use_kernels
 from minigen.autograd import no_grad
+from minigen.backend import explain, recorded, use_precision
 from minigen.kernels.errors import GraphError
 from minigen.kernels.graph import KEPT, Recorded, Recording
+from minigen.kernels.precision import current
 from minigen.ops import conv2d, group_norm, linear, scaled_dot_product_attention, silu
 
 
@@ -70,6 +72,23 @@ def test_each_shape_and_each_value_that_is_no_array_has_a_recording(fake_cupy):
         y = recorded(fake_cupy.ones(n, "f"), by=fake_cupy.asarray(np.full(1, by, "f")), plus=plus)
         np.testing.assert_array_equal(y.get(), [by + plus] * n)
     assert len(recorded.recordings) == 3
+
+
+def test_what_was_chosen_is_part_of_a_recording(fake_cupy):
+    """One in strict float32 must not answer where bf16, or another kernel, was asked for."""
+    ran = []
+
+    def function(x):
+        ran.append((explain("silu", x).split()[3], current()))
+        return silu(Tensor(x)).data
+
+    asked, x = recorded(function), fake_cupy.ones(2, "f")
+    for kernels in ("auto", "reference", "auto"):
+        for precision in ("fp32", "bf16", "fp32"):
+            with use_kernels(kernels), use_precision(precision), no_grad():
+                asked(x)
+    chosen = [(rung, p) for rung in ("k1_elementwise", "reference") for p in ("fp32", "bf16")]
+    assert ran == [one for one in chosen for _ in range(3)]  # two to warm up, one recorded
 
 
 def test_an_array_with_a_name_may_change_or_be_another(fake_cupy):
