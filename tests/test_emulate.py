@@ -11,7 +11,7 @@ import pytest
 
 from minigen import kernels
 from minigen.cli import errors, main
-from minigen.cli.emulate import GDB, cuda_rungs
+from minigen.cli.emulate import GDB, _compare, cuda_rungs
 from minigen.cli.samples import SAMPLES
 from minigen.kernels.cpu import build
 from minigen.kernels.launch import CudaFile
@@ -68,6 +68,8 @@ WRONG = [
     (["matmul", "--sanitize", "memory"], "invalid choice: 'memory'"),
     (["matmul", "--gdb", "--sanitize", "thread"], "--gdb is for the kernel without --sanitize"),
     (["silu", "--precision", "fp8"], "invalid choice: 'fp8'"),
+    (["--rung", "k1_naive"], "--rung is for one kernel; name its OP before it"),
+    (["--errors", "--sanitize", "thread"], "--sanitize is for one kernel"),
 ]
 
 
@@ -222,6 +224,16 @@ def test_an_error_over_the_budget_is_one(wrong, monkeypatch, capsys):
     code, _, said = emulate(capsys, "--errors")
     assert code == 1
     assert "more than 8 roundings: matmul/k1_naive" in said
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_an_output_that_is_nan_is_an_error_wherever_it_stands(first, capsys):
+    right, wrong, exact = np.ones(3, "f"), np.full(3, np.nan, "f"), [np.ones(3)] * 2
+    found = [wrong, right] if first else [right, wrong]
+    assert np.isnan(errors._relative(found, exact))
+    assert np.isnan(errors.Error("op", "rung", "fp32", 0.0, np.nan).roundings)
+    assert not _compare("y", found, exact, "fp32")
+    assert "largest error nan" in capsys.readouterr().out
 
 
 def test_words_that_do_not_fit_together(capsys):

@@ -67,6 +67,8 @@ def add_options(parser: argparse.ArgumentParser, words: list[str]) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.write and not args.errors:
         raise ValueError("emulate: --write is for --errors")
+    if args.op is None or args.errors:
+        _refuse_without_op(args)
     if args.errors:
         return _errors(args)
     if args.op is None:
@@ -77,6 +79,13 @@ def run(args: argparse.Namespace) -> int:
     if args.gdb:
         return _debugger(args)
     return _run(args, op, rung, arrays, settings, args.precision or precision_of(rung))
+
+
+def _refuse_without_op(args: argparse.Namespace) -> None:
+    """Raises: ValueError for a setting of one kernel where none is named."""
+    for name in ("rung", "shape", "seed", "sanitize", "precision", "gdb"):
+        if getattr(args, name):
+            raise ValueError(f"emulate: --{name} is for one kernel; name its OP before it")
 
 
 def _errors(args: argparse.Namespace) -> int:
@@ -220,8 +229,8 @@ def _compare(name: str, found: list[Any], exact: list[Any], precision: str) -> b
     pairs = [(a, b) for a, b in zip(found, exact) if a is not None and b is not None]
     if not pairs:
         return True
-    error = max(float(np.abs(a - b).max(initial=0)) for a, b in pairs)
-    largest = max(float(np.abs(b).max(initial=0)) for _, b in pairs)
+    error = float(np.max([np.abs(a - b).max(initial=0) for a, b in pairs]))  # NaN where one is
+    largest = float(np.max([np.abs(b).max(initial=0) for _, b in pairs]))
     close = error <= (1e-4 if precision == "fp32" else 0.03) * max(1, largest)
     verdict = "" if close else ": these are other numbers"
     print(f"  {name}: largest error {error:.2g}, largest number {largest:.3g}{verdict}")

@@ -26,7 +26,8 @@ class Error(NamedTuple):
 
     @property
     def roundings(self) -> float:
-        return max(self.output, self.gradients or 0.0) / ROUNDING[self.precision]
+        worse = np.maximum(self.output, self.gradients or 0.0)  # NaN where one is
+        return float(worse) / ROUNDING[self.precision]
 
 
 def measured(op: str, rung: str) -> Iterator[Error]:
@@ -99,6 +100,5 @@ def _reason(op: str, rung: str, arrays: list, settings: dict) -> str | None:
 def _relative(found: list, exact: list) -> float | None:
     pairs = [(a, b) for a, b in zip(found, exact) if a is not None and b is not None]
     tiny = np.finfo(np.float32).tiny
-    return max(
-        (float(np.abs(a - b).max() / max(np.abs(b).max(), tiny)) for a, b in pairs), default=None
-    )
+    errors = [np.abs(a - b).max() / max(np.abs(b).max(), tiny) for a, b in pairs]
+    return float(np.max(errors)) if errors else None  # NaN where one is, unlike max()
