@@ -273,8 +273,12 @@ def main() -> None:
     parser.add_argument("--arch", nargs="+", default=["80"], choices=ARCHS)
     parser.add_argument("--define", nargs="*", default=[], metavar="NAME=VALUE")
     chosen = parser.parse_args()
+    defines = {name: value or 1 for name, _, value in (d.partition("=") for d in chosen.define)}
     for arch in chosen.arch:
-        built = build(chosen.source, arch, dict(word.split("=", 1) for word in chosen.define))
+        try:
+            built = build(chosen.source, arch, defines)
+        except (GPUError, OSError, ValueError) as error:  # a CompileError is a ValueError
+            sys.exit(f"build: error: {error}")
         print(built.cubin)
         for name, r in built.kernels.items():
             parts = [f"{r.registers} registers", f"{r.shared} bytes of shared memory"]

@@ -16,7 +16,7 @@ import minigen as mg
 from minigen.check.ops import OPS
 from minigen.cli import main
 from minigen.kernels import gpu
-from minigen.kernels.cpu import CompileError
+from minigen.kernels.cpu import CompileError, build
 
 TEMPLATES = Path(mg.check.__file__).parent / "templates"
 needs_gcc = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++ to build a .cu file")
@@ -223,6 +223,7 @@ CUDA = [  # what stands there, what is planted, the cause, words of the report
     ("row < M && k0 + tx < K ?", "true ?", "bounds", "mine.cu line 12"),
     ("y[row * N + column]", "y[column * M + row]", "stride", "transposed"),
     ("blocks(N, TILE)", "max(N / TILE, 1)", "bounds", "N .* never written"),
+    ("float sum = 0;", "float sum;", "uninitialised", "a sum without its 0"),  # g++ 12 or newer
 ]
 
 
@@ -395,6 +396,19 @@ def test_without_a_gpu_it_is_told_what_is_missing(tmp_path, monkeypatch, capsys)
     assert "minigen: error: CuPy is not installed: pip install" in capsys.readouterr().err
     with pytest.raises(mg.check.CheckError, match="device is 'tpu'"):
         mg.check.matmul(kernel, device="tpu")
+
+
+def test_without_a_compiler_the_command_says_what_to_install(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("CXX", "g++-of-tomorrow")
+    build.find_compiler.cache_clear()
+    (tmp_path / "mine.cu").write_text(text_of("matmul.cu"), "utf-8")
+    try:
+        assert main(["check", "matmul", str(tmp_path / "mine.cu")]) == 1
+    finally:
+        build.find_compiler.cache_clear()
+    said = capsys.readouterr().err
+    assert said.startswith("minigen: error: g++-of-tomorrow is missing: install it")
+    assert said.count("\n") == 1
 
 
 def test_a_process_that_has_used_the_gpu_is_told_to_start_another(fake_cupy):

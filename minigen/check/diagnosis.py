@@ -9,6 +9,7 @@ import numpy as np
 from minigen.check.op import Case, Op
 
 EPS = float(np.finfo(np.float32).eps)
+POISON = float(np.frombuffer(b"\xfe" * 4, np.float32)[0])  # g++ puts it into unwritten variables
 RACE = re.compile(r"race|barrier|thread sanitizer|lanes? that")
 BOUNDS = re.compile(
     r"wrote element|which has the shape|where no memory is|address sanitizer|out of bounds"
@@ -244,10 +245,12 @@ def _hole(t: Try) -> str:
 
 
 def _never_written(op: Op, tries: Sequence[Try], bad: Sequence[Try], tile: int) -> Answer:
-    """All bits 1: what the memory held before the kernel ran."""
+    """What memory or a variable held before the kernel ran: all bits 1, or POISON."""
     y = bad[0].wrong
     if y is None:
         return None
+    if np.isclose(y, POISON, rtol=1e-3).any():
+        return "uninitialised", "a variable is read that nobody has written: a sum without its 0"
     bits = np.ascontiguousarray(y).view(np.uint32)
     if not (bits == 0xFFFFFFFF).any():
         return None

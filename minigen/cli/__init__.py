@@ -92,9 +92,10 @@ def _dispatch(words: list[str]) -> int:
 
 def _exit_code(error: Exception) -> int | None:
     """1 for a run that failed, 2 for a wrong input, None for what must be a bug."""
+    from minigen.kernels.cpu import NoCompilerError
     from minigen.train import NotFiniteError, SaveError
 
-    if isinstance(error, SaveError | NotFiniteError | MemoryError):
+    if isinstance(error, SaveError | NotFiniteError | MemoryError | NoCompilerError):
         return 1
     return 2 if isinstance(error, ValueError | OSError | KernelError | GPUError) else None
 

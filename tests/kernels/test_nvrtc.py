@@ -34,6 +34,19 @@ def name_of(entry):
     return ",".join([entry["file"], *defines])
 
 
+@pytest.mark.parametrize("error", [NoNvrtcError("not installed"), CompileError("line 3: what")])
+def test_the_command_says_what_is_wrong_in_one_line(error, monkeypatch):
+    def build(source, arch, defines):
+        assert (source, arch, defines) == ("k.cu", "90", {"TILE": "8", "FAST": 1})
+        raise error
+
+    monkeypatch.setattr(nvrtc, "build", build)
+    words = ["build.py", "k.cu", "--arch", "90", "--define", "TILE=8", "FAST"]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit, match=f"^build: error: {error}$"):
+        nvrtc.main()
+
+
 # -------------------------------------------------------------------------------------- all kernels
 
 
