@@ -126,16 +126,17 @@ QUIET inline void ldmatrix(unsigned* r, const void* p, bool transposed, const ch
 }
 }  // namespace mg
 
-// The row that a lane names is read here once more, where sanitizers see it.
-inline void mg_look_at_row(const void* p) {
+// The row that a lane names is read, and its registers are written, where sanitizers see it.
+inline void mg_load(unsigned* r, const void* p, bool transposed, const char* file, int line) {
   volatile uint64_t seen = ((const volatile uint64_t*)p)[0];
   seen = ((const volatile uint64_t*)p)[1];
+  unsigned loaded[4];
+  mg::ldmatrix(loaded, p, transposed, file, line);
+  for (int m = 0; m < 4; m++) r[m] = loaded[m];
 }
-inline void mg_ldmatrix_x4(unsigned* r, const void* p, MG_WHERE) {
-  mg_look_at_row(p), mg::ldmatrix(r, p, false, file, line);
-}
+inline void mg_ldmatrix_x4(unsigned* r, const void* p, MG_WHERE) { mg_load(r, p, false, file, line); }
 inline void mg_ldmatrix_x4_trans(unsigned* r, const void* p, MG_WHERE) {
-  mg_look_at_row(p), mg::ldmatrix(r, p, true, file, line);
+  mg_load(r, p, true, file, line);
 }
 inline void mg_mma_f16(float* d, const unsigned* a, const unsigned* b, MG_WHERE) {
   mg::mma16<half>(d, a, b, file, line);

@@ -18,7 +18,7 @@ CASES = [  # heads of q, k, v; L, S, DH, DV; mask; is_causal
     (((2, 3), (3,), (1, 1)), (32, 13, 6, 32), (2, 3, 32, 1), True),
 ]
 MMA_CASES = [  # around 64 queries of a block and 64 keys of a tile; three tiles
-    (((), (), ()), (9, 131, 32, 29), (9, 131), False),
+    (((), (), ()), (25, 131, 32, 29), (25, 131), False),
     (((), (), ()), (1, 1, 1, 1), None, False),
     (((2,), (2,), (2,)), (64, 65, 17, 31), (2, 1, 65), False),
     (((1,), (1,), (1,)), (65, 64, 7, 32), None, True),
