@@ -66,7 +66,8 @@ def extended(costly: np.ndarray, cheap: np.ndarray, unit: str = "", of: str = ""
     Its expectation is that of mean(costly) over all. What makes pictures differ is mostly the same
     in both, so the difference hardly varies, and n may be small.
 
-    Error: of independent pictures, sqrt(var(cheap) / N + var(costly - cheap[:n]) / n).
+    Error: of independent pictures, sqrt(var(costly) / N + (1 / n - 1 / N) var(costly - cheap[:n])):
+    what the mean of all costly ones would have, and what not knowing the others adds.
     Shapes: costly (n,), cheap (N,) with the same pictures first.
     Raises: ValueError where n is below 2 or above N.
     Source: the difference estimator of survey sampling; Cochran, Sampling Techniques, 1977,
@@ -76,8 +77,8 @@ def extended(costly: np.ndarray, cheap: np.ndarray, unit: str = "", of: str = ""
     if not 2 <= n <= N:
         raise ValueError(f"extended: {n} pictures of {N} are known, expected 2 to {N}")
     difference = costly - cheap[:n]
-    error = math.sqrt(cheap.var(ddof=1) / N + difference.var(ddof=1) / n)
-    return Measured(float(cheap.mean() + difference.mean()), error, unit, of)
+    variance = costly.var(ddof=1) / N + (1 / n - 1 / N) * difference.var(ddof=1)
+    return Measured(float(cheap.mean() + difference.mean()), math.sqrt(variance), unit, of)
 
 
 def bits_per_dim(nats: Measured | float, dims: int) -> Measured:

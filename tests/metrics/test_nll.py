@@ -120,9 +120,19 @@ def orders(rng, count):
     return (rng.permutation(4000) for _ in range(count))
 
 
+def test_the_error_of_an_extended_mean_is_its_spread_over_draws_of_all_pictures(rng):
+    """The cheap measure exaggerates, so it is not independent of the difference."""
+    found = []
+    for _ in range(600):
+        cheap = 90 + 25 * rng.standard_normal(400)
+        found.append(extended(90 + 0.8 * (cheap[:50] - 90), cheap))
+    spread = np.std([f.value for f in found])
+    assert np.mean([f.error for f in found]) == pytest.approx(spread, rel=0.1)
+
+
 def test_what_is_known_of_all_is_their_mean_and_its_error(rng):
-    values = rng.standard_normal(50)
-    found = extended(values, values + 1, "nats", "50 pictures")
+    values, noise = rng.standard_normal((2, 50))
+    found = extended(values, values + noise, "nats", "50 pictures")
     assert found.value == pytest.approx(values.mean())
     assert found.error == pytest.approx(values.std(ddof=1) / math.sqrt(50))
     assert (found.unit, found.of) == ("nats", "50 pictures")
