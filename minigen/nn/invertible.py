@@ -178,11 +178,11 @@ class ActNorm(Invertible):
 class Coupling(Invertible):
     """Half of the channels scale and shift the other half: an affine map of what they say.
 
-        a, b = halves of x;   z_a = a,   z_b = b exp(log_s(a)) + t(a)                  eq. 4, 7, 8
+        a, b = halves of x;   z_a = a,   z_b = b exp(log_s(a)) + t(a)                     eq. 4, 5
         log_s = bound tanh(raw),   raw, t = network(a, ...)
 
     The Jacobian is triangular, so log_det = sum of log_s, and however the network is made, it is
-    never inverted: b = (z_b - t(a)) exp(-log_s(a)).
+    never inverted: b = (z_b - t(a)) exp(-log_s(a)), eq. 8.
 
     network  (a (N, H, W, C / 2), context) -> (N, H, W, C), or without the context where none comes
     C        channels, even
@@ -296,6 +296,12 @@ def summed(x: Tensor) -> Tensor:
 
 def _flat(x: Tensor) -> Tensor:
     return x.reshape(x.shape[0], math.prod(x.shape[1:]))
+
+
+def check_shape(name: str, x: Any, shape: tuple[int, ...]) -> None:
+    """Raises: ValueError where x is not (N, *shape)."""
+    if x.shape[1:] != shape:
+        raise ValueError(f"{name}: got pictures {x.shape[1:]}, expected {shape}")
 
 
 def normal_log_prob(z: Any) -> Tensor:

@@ -343,3 +343,10 @@ def test_learned_noise_makes_the_bound_tighter():
 def test_bad_input_is_told(action, said):
     with pytest.raises((ValueError, NotImplementedError), match=said):
         action()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_pictures_of_another_shape_are_told(name):
+    """NICE would leave out the numbers for which it has no place, and give a likelihood."""
+    with pytest.raises(ValueError, match=r"got pictures \(4, 8, 1\), expected \(4, 4, 1\)"):
+        MODELS[name].log_prob(model_of(name, (4, 4, 1)), np.zeros((2, 4, 8, 1), np.float32))

@@ -19,8 +19,8 @@ Differs from the paper in: pictures of [0, 1] go through RealNVP's logit. No per
 before L: the rotation that W starts as is drawn with its rows in the order of the pivots, so that
 it needs none. The scale of a coupling is exp(bound tanh(raw)) rather than sigmoid(raw + 2). The
 prior of the channels that leave early, a normal with mean and variance from those that stay, is one
-more coupling, whose inverse it is. silu stands in the place of relu, and no actnorm is in the
-networks.
+more coupling, whose inverse it is. Actnorm shifts before it scales. silu stands in the place of
+relu, and no actnorm is in the networks.
 
 Recipe: minigen/recipes/mnist_normalizing_flow.py.
 Derivation: docs/derivations/normalizing_flows.md. Notebook: notebooks/13_flows.ipynb.
@@ -43,6 +43,7 @@ from minigen.nn.invertible import (
     Logit,
     MultiScale,
     Squeeze,
+    check_shape,
     normal_log_prob,
 )
 from minigen.ops import abs, log, matmul, silu
@@ -143,6 +144,7 @@ class Glow(Invertible):
         self.scales = MultiScale(levels, shapes)
 
     def forward(self, x: Any) -> tuple[Tensor, Tensor]:
+        check_shape("Glow", x, self.config.shape)
         x, opened = self.logit(x)
         z, log_det = self.scales(x)
         return z, opened + log_det
@@ -155,6 +157,7 @@ def log_prob(model: Glow, x: Any) -> Tensor:
     """log p(x) in nats, the density of pictures whose numbers lie in [0, 1].
 
     Shapes: (N, H, W, C) -> (N,).
+    Raises: ValueError for pictures of another shape, or numbers outside [0, 1].
     """
     z, log_det = model(x)
     return normal_log_prob(z) + log_det  # eq. 3

@@ -14,7 +14,8 @@ asked to be independent noise.
 
 Shapes: x (N, H, W, C) in [0, 1] -> z (N, H W C), log_det ().
 
-Follows the paper exactly, but for the sizes of the networks, which are settings.
+Differs from the paper in: the last layer of each network starts at 0, so that a coupling starts as
+the identity; sizes are settings.
 
 Recipe: minigen/recipes/mnist_normalizing_flow.py.
 Derivation: docs/derivations/normalizing_flows.md.
@@ -31,7 +32,14 @@ from minigen import nn
 from minigen.autograd import Tensor, no_grad
 from minigen.backend import Array
 from minigen.nn.init import zeroed
-from minigen.nn.invertible import Chain, Invertible, Permute, log_sigmoid_slope, summed
+from minigen.nn.invertible import (
+    Chain,
+    Invertible,
+    Permute,
+    check_shape,
+    log_sigmoid_slope,
+    summed,
+)
 from minigen.ops import concat, exp, relu, slice
 from minigen.ops.elementwise import as_tensor
 
@@ -105,6 +113,7 @@ class NICE(Invertible):
 
     def forward(self, x: Any) -> tuple[Tensor, Any]:
         x = as_tensor(x)
+        check_shape("NICE", x, self.config.shape)
         return self.layers(x.reshape(x.shape[0], math.prod(x.shape[1:])))
 
     def inverse(self, z: Any) -> Tensor:
@@ -116,6 +125,7 @@ def log_prob(model: NICE, x: Any) -> Tensor:
     """log p(x) in nats; log p_logistic(z) = -log(1 + exp(z)) - log(1 + exp(-z)).
 
     Shapes: (N, H, W, C) -> (N,).
+    Raises: ValueError for pictures of another shape.
     """
     z, log_det = model(x)
     return summed(log_sigmoid_slope(z)) + log_det  # eq. 4

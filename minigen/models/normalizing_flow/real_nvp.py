@@ -41,6 +41,7 @@ from minigen.nn.invertible import (
     MultiScale,
     Permute,
     Squeeze,
+    check_shape,
     checkerboard,
     normal_log_prob,
 )
@@ -107,6 +108,7 @@ class RealNVP(Invertible):
         return layers
 
     def forward(self, x: Any) -> tuple[Tensor, Tensor]:
+        check_shape("RealNVP", x, self.config.shape)
         x, opened = self.logit(x)
         z, log_det = self.scales(x)
         return z, opened + log_det
@@ -119,6 +121,7 @@ def log_prob(model: RealNVP, x: Any) -> Tensor:
     """log p(x) in nats, the density of pictures whose numbers lie in [0, 1].
 
     Shapes: (N, H, W, C) -> (N,).
+    Raises: ValueError for pictures of another shape, or numbers outside [0, 1].
     """
     z, log_det = model(x)
     return normal_log_prob(z) + log_det  # eq. 3

@@ -9,7 +9,7 @@ gradient at the codes is handed to the encoder as if nothing had been replaced. 
 what is replaced by them: each is a moving average of its vectors.
 
     z_q(x) = e_k,   k = argmin_j |z_e(x) - e_j|                                         (1), (2)
-    L = log p(x | z_q(x)) + |sg[z_e(x)] - e|^2 + beta |z_e(x) - sg[e]|^2                     (3)
+    L = -log p(x | z_q(x)) + |sg[z_e(x)] - e|^2 + beta |z_e(x) - sg[e]|^2                    (3)
     N_i = gamma N_i + (1 - gamma) n_i                                                        (6)
     m_i = gamma m_i + (1 - gamma) sum_j z_ij                                                 (7)
     e_i = m_i / N_i                                                                          (8)
@@ -22,11 +22,11 @@ batch may then be shared among threads, and a checkpoint holds them as it holds 
 
 Shapes: x (N, H, W, C), z_e and z_q (N, h, w, D), codes (N, h, w) integers below K; e (K, D).
 
-Differs from the paper in: the squared error of a pixel is the log-likelihood, up to a factor, and
-both terms of the loss are means; the blocks have group norm and silu; a code that is hardly used
-any more takes over half of what the most used one has (`restart`; the split of Linde, Buzo and
-Gray, An algorithm for vector quantizer design, 1980). The prior over the codes, which the paper
-trains afterwards, is not here.
+Differs from the paper in: the first term of (3) has the sign that makes L a loss; it is the squared
+error of a pixel, which is -log p up to a factor, and both terms of the loss are means; the blocks
+have group norm and silu; a code that is hardly used any more takes over half of what the most used
+one has (`restart`; the split of Linde, Buzo and Gray, An algorithm for vector quantizer design,
+1980). The prior over the codes, which the paper trains afterwards, is not here.
 
 Notebook: notebooks/12_vq_vae.ipynb. Recipe: minigen/recipes/fashion_vq_vae.py.
 Derivation: docs/derivations/vq_vae.md.
