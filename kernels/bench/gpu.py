@@ -1,4 +1,4 @@
-"""How a case is timed on a GPU, and how minigen runs it there.
+"""How a case is timed on a GPU, and how minigen runs an op there; gpu_whole.py has whole steps.
 
 Time is CUDA's: events in the stream before and after. A rung's launches are recorded as a graph, so
 that it is the GPU that is timed and not Python; it runs on as many copies of its inputs as it takes
@@ -14,25 +14,19 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigen import Tensor, no_grad
-from minigen.backend import move, use_kernels
-from minigen.kernels.bench import work
+from minigen.backend import move
 from minigen.kernels.bench.gpu_cases import Ceilings, GpuCase, flat, floor
 from minigen.kernels.bench.measure import LARGEST_ERROR, largest_error
-from minigen.kernels.bench.ours import training_step
 from minigen.kernels.errors import GraphError
 from minigen.kernels.gpu import plain_errors, require
-from minigen.kernels.graph import Recorded, Recording
-from minigen.kernels.philox import key_of
+from minigen.kernels.graph import Recording
 from minigen.kernels.precision import use_precision
-from minigen.samplers import guided_model, sample_flow
-from minigen.schedules import alpha_bars_from_times, flow_times
 
 ROUNDS = ("tf32", "bf16", "fp16")  # precisions of tensor cores
 LARGEST = {"fp32": LARGEST_ERROR}  # error of what is timed; of the others:
@@ -265,129 +259,6 @@ def on_gpu(x: Any) -> Any:
 
 def _numbers(arrays: Sequence[Any]) -> list[np.ndarray]:
     return [np.asarray(a) if isinstance(a, float) else a.get() for a in arrays]
-
-
-# --------------------------------------------------------------------------------------- whole work
-
-
-def time_whole(case: GpuCase, how: How, ceilings: Ceilings | None) -> list[Row]:
-    """A denoising loop or a training step of minigen, in strict float32 and rounded."""
-    assert case.case is not None
-    loop, expected, rows = case.op == "sample", case.exact(), []
-    variants = {"graph of a whole step": _one_graph, "graph of the network": _painters}
-    variants["no graph"] = partial(_painters, graph=False)
-    for precision in ("fp32", *ROUNDS[:2]):
-        for variant, prepare in (variants if loop else {"eager": _training}).items():
-            row = Row(case.name, "minigen", variant, precision, *case.counted())
-            rows.append(row)
-            with noted(row), use_kernels("auto"), use_precision(precision):
-                run, answer, per = prepare(**case.case.settings)
-                check(row, [answer().get()], expected)
-                clock(row, run, how, ceilings, per)
-            run = answer = None
-            require().get_default_memory_pool().free_all_blocks()
-    return rows
-
-
-Prepared = tuple[Callable[[], Any], Callable[[], Any], int]  # run, its network's answer, steps
-
-
-def _network(recipe: str) -> work.Network:
-    net = work.network(recipe)
-    net.model.to("cuda")
-    return net
-
-
-def _answer(network: Any, read: Any, recipe: str, batch: int) -> Any:
-    """The prediction for the pictures that are compared; `read` is the model's own."""
-    xt, t, conditions = work.question(recipe, batch)
-    with no_grad():
-        xt, t = Tensor(move(xt, "gpu")), move(t, "gpu")
-        return network(xt, t, **read(conditions["words"])).data
-
-
-def _painters(recipe: str, batch: int, steps: int, graph: bool = True) -> Prepared:
-    """As the painter samples: the network recorded, the sampler's formula and noise around it.
-
-    It is recorded once, for all pictures to come, whose words are the same arrays.
-    """
-    config, model = _network(recipe)
-    assert config.flow().prediction_type == "x0"
-    words = work.batch(recipe, batch)[1]
-    given, null = model.read(words), model.read(np.zeros_like(words))
-    at_once = Recorded(lambda xt, t, **words: model(Tensor(xt), t, **words).data)
-    recorded = lambda xt, t, **words: Tensor(at_once(xt.data, t, **words))  # noqa: E731
-    network = recorded if graph else model
-    predict = guided_model(network, given, null, config.guidance)
-    rng = np.random.default_rng(0)
-
-    def velocity(xt: Any, t: float) -> Any:  # as minigen/models/flow_matching
-        return (xt - predict(xt, t).clip(-config.clip, config.clip)) / t
-
-    def run() -> Any:
-        start = move(rng.standard_normal((batch, 32, 32, 3), np.float32), "gpu")
-        return sample_flow(velocity, start, config.sampler, steps, config.shift, rng)
-
-    return run, lambda: _answer(network, model.read, recipe, batch), steps
-
-
-def _one_graph(recipe: str, batch: int, steps: int) -> Prepared:
-    """One graph for a step: the network, guidance, the sampler and its noise by denoise_step."""
-    config, model = _network(recipe)
-    words = work.batch(recipe, batch)[1]
-    given, null = model.read(words), model.read(np.zeros_like(words))
-    cupy = require()
-    both = {name: cupy.concatenate([given[name], null[name]]) for name in given}
-    start = np.random.default_rng(0).standard_normal((batch, 32, 32, 3), np.float32)
-    loop = Loop(model, both, config, steps, start)
-    return loop.run, lambda: _answer(model, model.read, recipe, batch), steps
-
-
-class Loop:
-    """A flow network that predicts x0, sampled with guidance by one graph, replayed for each step.
-
-    What changes from step to step lies in memory: x, the step, and a table of what the sampler
-    multiplies by (kernels/denoise_step/table.py). Noise is Philox's.
-    """
-
-    def __init__(self, model: Any, conditions: Any, config: Any, steps: int, start: np.ndarray):
-        table_of = importlib.import_module("minigen.kernels.denoise_step.table").steps_of
-        rung = importlib.import_module("minigen.kernels.denoise_step.k4_vectors")
-        times = flow_times(steps, config.shift, 1.0)
-        levels = alpha_bars_from_times(times) if config.sampler in ("ddpm", "ddim") else times
-        made = table_of(config.sampler, levels, "x0", guidance=config.guidance, clip=config.clip)
-        cupy, self.steps = require(), steps
-        self.start, self.step = cupy.asarray(start), cupy.zeros(1, "int32")
-        self.x, self.guess = cupy.array(self.start), cupy.zeros(start.shape, "float32")
-        table, key = cupy.asarray(made.table), cupy.asarray(key_of(0))
-        times = cupy.asarray(made.times.astype(np.float32))
-        ones = cupy.ones(2 * len(start), "float32")
-
-        def one_step() -> Any:
-            pairs = cupy.concatenate([self.x, self.x])
-            with no_grad():
-                p = model(Tensor(pairs), ones * times[self.step], **conditions).data
-            rung.launch(p, self.x, self.guess, table, self.step, key)
-            self.step += 1
-            return self.x
-
-        self.recording = Recording(one_step)  # which takes WARM_UP steps; run() starts anew
-
-    def run(self) -> Any:
-        self.x[...] = self.start
-        self.step.fill(0)
-        for _ in range(self.steps):
-            self.recording.replay()
-        return self.x
-
-
-def _training(recipe: str, batch: int, steps: int) -> Prepared:
-    """A step of the training loop: its launches come from Python, one by one."""
-    net = _network(recipe)
-    net = net._replace(config=replace(net.config, workers=1))
-    step = training_step(recipe, net)
-    given = tuple(move(a, "gpu") for a in work.batch(recipe, batch))
-    return lambda: step(given), lambda: _answer(net.model, net.model.read, recipe, batch), 1
 
 
 # ----------------------------------------------------------------------------------------- machine

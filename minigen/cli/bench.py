@@ -176,7 +176,7 @@ def _ceilings(text: str) -> Any:
 def _time_on_gpu(args: argparse.Namespace, cases: list[Any]) -> int:
     from tqdm import tqdm
 
-    from minigen.kernels.bench import gpu, gpu_report
+    from minigen.kernels.bench import gpu, gpu_report, gpu_whole
 
     how = gpu.How(args.quick)
     time_torch, about = None, gpu.device()
@@ -191,7 +191,7 @@ def _time_on_gpu(args: argparse.Namespace, cases: list[Any]) -> int:
     bar = tqdm(cases, unit="case", disable=not sys.stderr.isatty())
     for case in bar:
         bar.set_description(case.name)
-        time_ours = gpu.time_whole if case.kind == "whole" else gpu.time_rungs
+        time_ours = gpu_whole.time_whole if case.kind == "whole" else gpu.time_rungs
         rows += time_ours(case, how, ceilings)
         if time_torch is not None:
             rows += time_torch(case, how, ceilings)

@@ -32,7 +32,7 @@ def is_possible(sampler: str, x: Array) -> bool:
     return select("denoise_step", tuple(arrays), {}) is not None
 
 
-def recorded_step(model: Callable[..., Tensor]) -> Step:
+def recorded_step(model: Callable[..., Tensor], record: Callable[[Step], Step] = recorded) -> Step:
     """(x, x0_hat, t, row of the table, noise or none, **conditions) -> the next (x, x0_hat).
 
     For `sample`; to be kept for as long as the model's weights stay where they are.
@@ -50,7 +50,7 @@ def recorded_step(model: Callable[..., Tensor]) -> Step:
         kernel.launch(*arrays)  # which changes y
         return y
 
-    return recorded(step)
+    return record(step)
 
 
 def sample(

@@ -16,12 +16,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from minigen import Tensor, use_kernels
+from minigen.backend import move
 from minigen.cli import main
 from minigen.kernels import gpu as the_gpu
-from minigen.kernels.bench import gpu, gpu_cases, gpu_report
+from minigen.kernels.bench import gpu, gpu_cases, gpu_report, gpu_whole
 from minigen.kernels.bench.cases import Case
 from minigen.kernels.bench.gpu import How, Row
 from minigen.kernels.bench.gpu_cases import H200, Ceilings, GpuCase, floor, floors, gpu_listed
+from minigen.models.flow_matching.flow_matching import FlowMatchingConfig
+from minigen.samplers import guided_model, sample_flow
 
 KERNELS = Path(__file__).resolve().parents[2] / "kernels"
 CEILINGS = Ceilings({"fp32": 1e12, "tf32": 2e12, "bf16": 4e12, "fp16": 4e12}, 1e12, "none")
@@ -228,22 +232,49 @@ def test_views_keep_their_order_in_memory(fake):
 class Network:
     """Predicts x0 as a mixture of what it is given, in kernels and elementwise steps."""
 
+    def read(self, words):
+        return {"words": move(words, "gpu")}
+
     def __call__(self, xt, t, *, words):
-        return gpu.Tensor(xt.data * 0.3 + t.reshape(-1, 1, 1, 1) * words)
+        return Tensor(xt.data * 0.3 + t.reshape(-1, 1, 1, 1) * words)
 
 
-def test_one_graph_for_a_step_paints_what_the_sampler_paints(fake, monkeypatch):
-    config = types.SimpleNamespace(sampler="ddim", shift=2.0, guidance=3.0, clip=1.0)
+@pytest.mark.parametrize("sampler", ["ddim", "euler", "dpmpp_2m", "flow_euler"])
+def test_one_graph_for_a_step_paints_what_the_sampler_paints(sampler, fake):
+    config = types.SimpleNamespace(sampler=sampler, shift=2.0, guidance=3.0, clip=1.0)
     rng = np.random.default_rng(0)
     start, words = (rng.standard_normal((n, 2, 2, 3)).astype(np.float32) for n in (2, 4))
     words = fake.asarray(words)
-    loop = gpu.Loop(Network(), {"words": words}, config, 5, start)
-    predict = gpu.guided_model(Network(), {"words": words[:2]}, {"words": words[2:]}, 3.0)
-    expected = gpu.sample_flow(
-        lambda xt, t: (xt - predict(xt, t).clip(-1.0, 1.0)) / t, fake.asarray(start), "ddim", 5, 2.0
+    loop = gpu_whole.Loop(Network(), {"words": words}, config, 5, start)
+    predict = guided_model(Network(), {"words": words[:2]}, {"words": words[2:]}, 3.0)
+    expected = sample_flow(
+        lambda xt, t: (xt - predict(xt, t).clip(-1.0, 1.0)) / t,
+        fake.asarray(start),
+        sampler,
+        5,
+        2.0,
     )
     for _ in range(2):  # it begins anew
         np.testing.assert_allclose(loop.run().get(), expected.get(), atol=2e-6)
+
+
+def test_the_loops_of_the_painter_are_one(fake, monkeypatch):
+    """The same pictures from the same noise, whatever is recorded of a step."""
+    flow = FlowMatchingConfig(prediction_type="x0", clip=1.0)
+    config = types.SimpleNamespace(sampler="ddpm", guidance=3.0, flow=lambda: flow)
+    words = np.random.default_rng(0).standard_normal((2, 1, 1, 3)).astype(np.float32)
+    monkeypatch.setattr(gpu_whole, "_network", lambda recipe: (config, Network()))
+    monkeypatch.setattr(gpu_whole.work, "batch", lambda recipe, n: (None, words))
+    with use_kernels("auto"):
+        pictures = {
+            graph: gpu_whole._as_painted("scenes", 2, 3, graph)[0]().get()
+            for graph in ("step", "network", None)
+        }
+        config.sampler = "heun"
+        with pytest.raises(gpu.RefusedError, match="does steps of heun"):
+            gpu_whole._as_painted("scenes", 2, 3, "step")
+    assert np.array_equal(pictures["network"], pictures[None])
+    np.testing.assert_allclose(pictures["step"], pictures[None], rtol=1e-4, atol=1e-5)
 
 
 def test_the_ceilings_are_products_and_a_copy(fake, monkeypatch):
@@ -447,7 +478,7 @@ def test_every_rung_is_right_and_timed_on_the_gpu(real_cupy):
 def test_the_loop_and_the_training_step_are_timed_on_the_gpu(real_cupy):
     for case in gpu_listed(quick=True):
         if case.kind == "whole":
-            rows = gpu.time_whole(case, QUICK, CEILINGS)
+            rows = gpu_whole.time_whole(case, QUICK, CEILINGS)
             assert gpu_report.failures(rows) == []
             assert all(row.ms > 0 for row in rows)
 
