@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from minigen.kernels import tuning
-from minigen.kernels.cpu.build import CompileError
+from minigen.kernels.cpu.build import CompileError, headers_in
 from minigen.kernels.errors import GPUError, NoNvrtcError
 from minigen.kernels.signature import kernels_of
 
@@ -83,9 +83,8 @@ def build(source: str | Path, arch: str, defines: Mapping[str, object] | None = 
         *(f"-D{name}={value}" for name, value in sorted((defines or {}).items())),
         *(f"-I{folder}" for folder in (source.parent, INCLUDE, *nvrtc.headers)),
     ]
-    key = hashlib.sha256(
-        "\0".join([text, *_included(source.parent), *words, nvrtc.version]).encode()
-    )
+    parts = [text, *headers_in(INCLUDE, source.parent), *words, nvrtc.version]
+    key = hashlib.sha256("\0".join(parts).encode())
     place = tuning.path().parent / "cubins" / f"{source.stem}-{arch}-{key.hexdigest()[:24]}.cubin"
     told = place.with_suffix(".json")
     if not (place.exists() and told.exists()):
@@ -97,14 +96,6 @@ def build(source: str | Path, arch: str, defines: Mapping[str, object] | None = 
         _keep(place, cubin)
     kernels = {k: Report(*r[:-1], tuple(r[-1])) for k, r in json.loads(told.read_bytes()).items()}
     return Built(place, kernels)
-
-
-def _included(folder: Path) -> list[str]:
-    """The texts of all our headers that a kernel may include."""
-    headers = [
-        f for d in (INCLUDE, folder) for f in sorted(d.iterdir()) if f.suffix in (".h", ".cuh")
-    ]
-    return [f.read_text("utf-8") for f in headers]
 
 
 def _keep(place: Path, content: bytes) -> None:

@@ -58,7 +58,8 @@ def build(source: Path, defines: Mapping[str, object], sanitize: str | None) -> 
     names = list(kernels_of(text))
     if not names:
         raise CompileError(f'{source}: exports no kernel: extern "C" __global__ void NAME(...)')
-    parts = [text, *_included(source.parent), *words, " ".join(compiler), str(source)]
+    headers = headers_in(HERE, INCLUDE, source.parent)
+    parts = [text, *headers, *words, " ".join(compiler), str(source)]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
     place = tuning.path().parent / "emulated" / f"{source.stem}-{key}"
     try:
@@ -100,10 +101,10 @@ def _poison(version: str) -> tuple[str, ...]:
     return ("-ftrivial-auto-var-init=pattern",) if major and int(major[1]) >= 12 else ()
 
 
-def _included(*folders: Path) -> list[str]:
-    """The texts of all headers that a kernel may include."""
-    found = [f for d in (HERE, INCLUDE, *folders) for f in sorted(d.iterdir())]
-    return [f.read_text("utf-8") for f in found if f.suffix in (".h", ".cuh", ".cpp")]
+def headers_in(*folders: Path) -> list[str]:
+    """The texts of all that a kernel may include from there, for a hash: byte by byte."""
+    found = [f for folder in folders for f in sorted(folder.iterdir()) if f.is_file()]
+    return [f.read_text("latin-1") for f in found if f.suffix in (".h", ".cuh", ".cpp")]
 
 
 def _compile(source: Path, names: list[str], words: list[str], place: Path, program: bool) -> None:

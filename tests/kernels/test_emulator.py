@@ -561,7 +561,7 @@ def test_what_was_built_is_kept_until_a_text_changes(tmp_path, monkeypatch):
     assert build.build(own.source, {"VALUE": 1}, None) == first
     monkeypatch.undo()
     header = tmp_path / "more.cuh"
-    header.write_text("// beside it\n")
+    header.write_text("// beside it, not in UTF-8: \u00e9\n", "latin-1")
     assert build.build(own.source, {"VALUE": 1}, None) != first
     y = floats(1)
     for value in (1, 2):
