@@ -7,7 +7,14 @@ import pytest
 from ring import RING, Net, fit, nearest
 
 from minigen.autograd import Tensor
-from minigen.models.diffusion.ddpm import DDPMConfig, add_noise, loss, sample
+from minigen.models.diffusion.ddpm import (
+    DDPMConfig,
+    add_noise,
+    bound,
+    grey_log_prob,
+    loss,
+    sample,
+)
 from minigen.schedules import PREDICTION_TYPES, min_snr_weights, prediction_target
 
 M, S = 0.6, 0.4  # data ~ N(M, S^2)
@@ -140,3 +147,64 @@ def test_a_small_network_learns_eight_points(prediction_type, reached):
     distance, share = nearest(x)
     assert np.median(distance) < 0.2
     assert share.min() > 0.06
+
+
+# -------------------------------------------------------------------------------------- likelihood
+
+
+def black_or_white(config):
+    """The best network for pixels that are black or white, as often: E x0 = tanh(a xt / b^2)."""
+    alpha_bars = config.alpha_bars()
+
+    def model(xt, t):
+        abar = alpha_bars[t][:, None].astype(xt.dtype)
+        x0, b = np.tanh(abar**0.5 * xt.data / (1 - abar)), (1 - abar) ** 0.5
+        eps = (xt.data - abar**0.5 * x0) / b
+        return Tensor(prediction_target(x0, eps, abar, config.prediction_type))
+
+    return model
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+@pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
+def test_the_bound_of_the_true_predictor_is_the_likelihood_but_for_the_length_of_steps(
+    schedule, prediction_type
+):
+    """ln 2 for each pixel, and what the last step misses; the sum of L_t is nearly an integral."""
+    pictures = 255 * np.random.default_rng(0).integers(0, 2, (2000, 2)).astype(np.uint8)
+    gaps = []
+    for T in (100, 1000):
+        config = DDPMConfig(T, schedule, prediction_type)
+        found = bound(black_or_white(config), pictures, np.random.default_rng(1), config)
+        reach = (1 / 255) / math.sqrt(1 - config.alpha_bars()[1])
+        last = math.log((1 + math.erf(reach / math.sqrt(2))) / 2)
+        gaps.append(2 * (last - math.log(2)) - found.mean())
+    assert -4 * found.std() / math.sqrt(2000) < gaps[1] < 0.02
+    assert gaps[1] < gaps[0] < 0.12
+
+
+def test_terms_at_random_times_have_the_mean_of_all():
+    pictures = 255 * np.random.default_rng(0).integers(0, 2, (20_000, 1)).astype(np.uint8)
+    config, rng = DDPMConfig(50, "cosine", "v"), np.random.default_rng(1)
+    model = lambda xt, t: xt * 0.5  # noqa: E731
+    every = bound(model, pictures, rng, config)
+    some = np.stack([bound(model, pictures[:200], rng, config, draws=7) for _ in range(100)])
+    error = some.mean(axis=1).std() / 10  # the times are those of a call
+    assert some.mean() == pytest.approx(every.mean(), abs=4 * error)
+
+
+@pytest.mark.parametrize("std", [0.003, 0.01, 0.3])
+def test_the_probabilities_of_all_greys_sum_to_one(std):
+    greys, means = np.arange(256, dtype=np.uint8)[:, None], np.linspace(-1.2, 1.2, 41)
+    log_p = grey_log_prob(np.broadcast_to(greys, (256, 41)), means, std)
+    np.testing.assert_allclose(np.exp(log_p).sum(axis=0), 1, rtol=1e-12)
+    assert np.isfinite(log_p).all()
+    assert log_p[0, -1] < -(2.19**2) / std**2 / 2
+
+
+def test_what_has_no_likelihood_is_told():
+    pictures, rng = np.zeros((2, 4), np.uint8), np.random.default_rng(0)
+    with pytest.raises(ValueError, match="draws is 0, expected at least 1"):
+        bound(lambda xt, t: xt, pictures, rng, draws=0)
+    with pytest.raises(ValueError, match="got float64, expected uint8"):
+        bound(lambda xt, t: xt, np.zeros((2, 4)), rng)
