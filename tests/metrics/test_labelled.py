@@ -60,11 +60,14 @@ def test_grey_from_an_untrained_model_is_remarked_upon(rng):
     assert "is the model trained?" in words or "train for longer" in words
 
 
-def test_too_few_pictures_have_no_distance(rng):
-    images, labels = pictures(rng, 4)
-    found = report(rng, (images, labels))
-    assert "FID" not in found.numbers
-    assert any("4 pictures have no distance in 4 features" in word for word in found.remarks)
+@pytest.mark.filterwarnings("ignore:fid:UserWarning")
+@pytest.mark.parametrize(("n", "distance"), [(4, False), (5, False), (6, True)])
+def test_too_few_pictures_have_no_distance(rng, n, distance):
+    """5 are more than the 4 features, but without one of them no longer."""
+    found = report(rng, pictures(rng, n))
+    assert ("FID" in found.numbers) == distance
+    said = f"{n} pictures have no distance in 4 features"
+    assert any(said in word for word in found.remarks) != distance
 
 
 def test_copies_of_the_training_set_are_told(rng):
