@@ -73,7 +73,10 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
     rounding makes an eigenvalue negative, and loses half the digits of small ones.
 
     Error: 1e-12 of tr S, tests/metrics/test_frechet.py.
+    Raises: ValueError for Gaussians of different numbers of features.
     """
+    if a.mean.shape != b.mean.shape:
+        raise ValueError(f"frechet: one set has features {a.mean.shape}, the other {b.mean.shape}")
     common = np.linalg.svd(a.root @ b.root.T, compute_uv=False).sum()
     return float(
         ((a.mean - b.mean) ** 2).sum() + (a.root**2).sum() + (b.root**2).sum() - 2 * common

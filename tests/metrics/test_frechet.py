@@ -96,6 +96,11 @@ def test_fewer_samples_than_features_are_refused(shape):
         gaussian_of(np.zeros(shape))
 
 
+def test_sets_of_different_features_are_refused(rng):
+    with pytest.raises(ValueError, match=r"one set has features \(6,\), the other \(3,\)"):
+        distance(draw(rng), draw(rng, width=3))
+
+
 def test_numbers_that_are_not_finite_are_refused(rng):
     with pytest.raises(ValueError, match="not finite"):
         gaussian_of(np.full((9, 4), np.nan))
