@@ -8,6 +8,9 @@
 A token is a block of 2 x 2 pixels, one of 16 symbols; --patch 1 is the paper's network, at four
 times the cost. The training pictures are drawn black and white anew at every step, the test
 pictures once, from seed 0; the first -n of them in an order drawn from --seed are measured.
+
+One run of 3,500 steps, 112,000 pictures, seed 0: 82.07 +- 0.37 nats a picture, by `minigen eval -n
+3000` (2026-11-23). Published for test pictures drawn black and white: 81.45 nats.
 """
 
 from collections.abc import Callable
