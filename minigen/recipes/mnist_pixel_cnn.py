@@ -9,7 +9,7 @@ A token is a block of 2 x 2 pixels, one of 16 symbols; --patch 1 is the paper's 
 times the cost. The training pictures are drawn black and white anew at every step, the test
 pictures once, from seed 0; the first -n of them in an order drawn from --seed are measured.
 
-One run of 3,500 steps, 112,000 pictures, seed 0, in 14 minutes on two cores that had other work too:
+One run of 3,500 steps, 112,000 pictures, seed 0, in about 14 minutes on two cores with other work:
 82.59 +- 0.20 nats a picture of all 10,000, 82.12 +- 0.65 of training pictures (2026-11-23). Not
 overfitted, so more steps would help. Published for pictures drawn black and white: 81.45 nats.
 """
