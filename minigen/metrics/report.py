@@ -28,7 +28,8 @@ class Measured:
         if self.error is None:
             number = f"{self.value:.4g}"
         else:
-            digits = max(0, 1 - int(np.floor(np.log10(self.error)))) if self.error > 0 else 3
+            known = 0 < self.error < np.inf
+            digits = max(0, 1 - int(np.floor(np.log10(self.error)))) if known else 3
             number = f"{self.value:.{digits}f} +- {self.error:.{digits}f}"
         return " ".join(filter(None, [number, self.unit, self.of and f"({self.of})"]))
 

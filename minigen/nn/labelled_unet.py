@@ -27,7 +27,8 @@ class LabelledUNet(Module):
     time_scale   1 for DDPM's integers, 1000 for t in [0, 1]
 
     Shapes: xt (N, size, size, in_channels), t (N,), labels (N,) integers -> as xt.
-    Raises: ValueError where patches do not fill the picture; IndexError for a label out of range.
+    Raises: ValueError where patches do not fill the picture, or there is not one label a picture;
+    IndexError for a label out of range.
     """
 
     def __init__(
@@ -60,5 +61,7 @@ class LabelledUNet(Module):
         self.unet = UNet(config, rng=rng)
 
     def forward(self, xt: Any, t: Any, labels: Any) -> Tensor:
+        if labels.shape != xt.shape[:1]:
+            raise ValueError(f"LabelledUNet: {len(xt)} pictures have labels {labels.shape}")
         patches = space_to_depth(xt, self.patch)  # (N, H/p, W/p, p p C)
         return pixel_shuffle(self.unet(patches, t, embedding=self.label(labels)), self.patch)

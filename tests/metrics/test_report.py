@@ -27,6 +27,8 @@ def test_a_mean_has_its_standard_error():
         (Measured(1234.5, 41.0), "1234 +- 41"),
         (Measured(0.93), "0.93"),
         (Measured(1.5, 0.0), "1.500 +- 0.000"),
+        (Measured(1.5, float("inf")), "1.500 +- inf"),
+        (Measured(float("nan"), float("nan")), "nan +- nan"),
     ],
 )
 def test_a_number_is_written_as_sure_as_it_is(measured, words):

@@ -215,5 +215,7 @@ def test_an_untrained_labelled_unet_predicts_zero_and_knows_its_labels():
     assert not model(x, t, np.array([0, 3])).data.any()
     with pytest.raises(IndexError, match="indices are integers"):
         model(x, t, np.array([0, 4]))
+    with pytest.raises(ValueError, match=r"2 pictures have labels \(1,\)"):
+        model(x, t, np.array([0]))
     with pytest.raises(ValueError, match="size 9 is no multiple of patch 2"):
         nn.LabelledUNet(3, (8, 16), size=9, rng=np.random.default_rng(0))
