@@ -11,6 +11,11 @@ The loss is in bits for each of the 784 pixels, grey values from 0 to 255, no pa
 bound of -log2 P(picture) / 784 (models/normalizing_flow/dequantisation.py). A flow that knows
 nothing has 8.
 
+Measured on 2026-11-23, one seed: Glow with learned noise after `--steps 2500`, 160,000 pictures, 14
+minutes on two cores that had other work too, has at most 1.143 +- 0.003 bits a pixel of the 10,000
+test pictures, one draw of noise each, and an inverse that is 2e-5 off at most. The default of 6,000
+steps, RealNVP and NICE have not been measured.
+
 Published for 28 x 28 pixels: RealNVP 1.06, Glow 1.05 (FFJORD, table 2, arXiv 1810.01367); a
 small flow 1.078, with learned noise 1.043 (P. Lippe, UvA Deep Learning Tutorials, 11).
 """
