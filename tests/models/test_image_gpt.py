@@ -97,5 +97,7 @@ def test_what_does_not_fit_is_told():
         log_prob(tiny(), np.zeros((1, 4, 3, 1)))
     with pytest.raises(ValueError, match="rows is 3, expected a multiple of 2"):
         sample(tiny(shape=(4, 4), patch=(2, 2)), 1, np.random.default_rng(0), rows=3)
+    with pytest.raises(ValueError, match="given is None, expected 1 pictures of 1 rows or more"):
+        sample(tiny(), 1, np.random.default_rng(0), rows=1)
     with pytest.raises(ValueError, match=r"no blocks of \(2, 2\) make up 3 x 3 pixels"):
         tiny(patch=(2, 2))

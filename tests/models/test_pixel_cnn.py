@@ -92,3 +92,14 @@ def test_what_does_not_fit_is_told():
         log_prob(tiny(classes=2), np.zeros((1, 4, 4, 1)), np.array([2]))
     with pytest.raises(ValueError, match="rows is 3, expected a multiple of 2"):
         sample(tiny(patch=2), 1, np.random.default_rng(0), (4, 4), rows=3)
+    with pytest.raises(ValueError, match="given is None, expected 1 pictures of 2 rows or more"):
+        sample(tiny(), 1, np.random.default_rng(0), (4, 4), rows=2)
+    with pytest.raises(ValueError, match=r"kernel sizes are \(2, 7\), expected odd ones"):
+        PixelCNNConfig(kernel_size=2)
+
+
+@pytest.mark.parametrize(("classes", "labels"), [(0, [1, 0]), (2, None), (2, [0, 1, 0])])
+def test_labels_are_those_of_the_pictures(classes, labels):
+    labels = labels and np.array(labels)
+    with pytest.raises(ValueError, match="pixel_cnn: got labels"):
+        log_prob(tiny(classes=classes), np.zeros((2, 4, 4, 1)), labels)

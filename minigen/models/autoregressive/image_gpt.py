@@ -174,12 +174,15 @@ def sample(
     use_cache    False: everything before is computed again for each token; the same pictures
 
     Shapes: -> (n, H, W, 1) float32 of 0 and 1.
-    Raises: ValueError for rows that no block divides.
+    Raises: ValueError for rows that no block divides, or that are not given.
     Cost: one place of the network for each token; without the cache, half the square of them.
     """
     config = model.config
     if rows % config.patch[0]:
         raise ValueError(f"sample: rows is {rows}, expected a multiple of {config.patch[0]}")
+    if rows and (given is None or len(given) != n or given.shape[1] < rows):
+        got = None if given is None else given.shape
+        raise ValueError(f"sample: given is {got}, expected {n} pictures of {rows} rows or more")
     down, across = config.grid
     tokens = np.zeros((n, down * across), np.int64)
     first = rows // config.patch[0] * across

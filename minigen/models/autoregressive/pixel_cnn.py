@@ -43,7 +43,7 @@ Callback = Callable[[float], None]  # (share of the pictures that is drawn)
 
 @dataclass(frozen=True)
 class PixelCNNConfig:
-    """Sizes of the network."""
+    """Sizes of the network; the kernels' are odd."""
 
     channels: int = 64  # C, of each stack
     layers: int = 8  # the first with mask A included
@@ -53,6 +53,11 @@ class PixelCNNConfig:
     patch: int = 1  # pixels along an edge of what is drawn at once
     levels: int = 2  # values of a pixel
     classes: int = 0  # labels that the pictures depend on; 0: none
+
+    def __post_init__(self) -> None:
+        if not (self.kernel_size % 2 and self.first_kernel_size % 2):
+            sizes = (self.kernel_size, self.first_kernel_size)
+            raise ValueError(f"PixelCNNConfig: kernel sizes are {sizes}, expected odd ones")
 
     @property
     def symbols(self) -> int:
@@ -126,7 +131,13 @@ class PixelCNN(nn.Module):
         return self.along(x, self.above(x, labels))
 
     def above(self, x: Array, labels: Array | None = None) -> list[Tensor]:
-        """What each layer's horizontal stack learns of the rows above: (N, h, w, 2 C) each."""
+        """What each layer's horizontal stack learns of the rows above: (N, h, w, 2 C) each.
+
+        Raises: ValueError for labels that are missing, too many, or not asked for.
+        """
+        expected = (len(x),) if self.config.classes else None
+        if (got := None if labels is None else labels.shape) != expected:
+            raise ValueError(f"pixel_cnn: got labels {got}, expected {expected}")
         v, links = self._scaled(x), []
         for layer in self.layers:
             link, v = layer.above(v, labels)
@@ -183,12 +194,15 @@ def sample(
     temperature  below 1: likelier pictures, less varied
 
     Shapes: -> (n, *shape, 1) float32, numbers 0 ... levels - 1.
-    Raises: ValueError for rows that no block divides.
+    Raises: ValueError for rows that no block divides, or that are not given.
     Cost: the vertical stack runs once a row, the horizontal one, on that row alone, at each token.
     """
     patch, levels = model.config.patch, model.config.levels
     if rows % patch:
         raise ValueError(f"sample: rows is {rows}, expected a multiple of {patch}, the patch")
+    if rows and (given is None or len(given) != n or given.shape[1] < rows):
+        got = None if given is None else given.shape
+        raise ValueError(f"sample: given is {got}, expected {n} pictures of {rows} rows or more")
     x = np.zeros((n, *shape, 1), np.float32)
     if given is not None:
         x[:, :rows] = given[:, :rows]
