@@ -16,7 +16,7 @@ from minigen.models.flow_matching import flow_matching
 from minigen.samplers import frames
 from minigen.schedules import linear_alpha_bars
 
-RUNGS = rungs_of("denoise_step")
+RUNGS = [*rungs_of("denoise_step", "numba"), *rungs_of("denoise_step")]
 DRAWS = ("k3_philox", "k4_vectors")  # they take a seed
 ALPHA_BARS = linear_alpha_bars(50)
 CHAIN, SIGMAS, TIMES = ALPHA_BARS[[40, 21, 9, 0]], [9.0, 2.0, 0.4, 0.0], [1.0, 0.7, 0.2, 0.0]

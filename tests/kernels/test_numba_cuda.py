@@ -96,13 +96,20 @@ def test_affine_step(rung, factors, n, where, rng):
 
 ALL = [
     f"{op}/{rung}"
-    for op in ("matmul", "conv2d", "softmax", "scaled_dot_product_attention", "affine_step")
+    for op in (
+        "matmul",
+        "conv2d",
+        "softmax",
+        "scaled_dot_product_attention",
+        "affine_step",
+        "denoise_step",
+    )
     for rung in rungs_of(op, "numba")
 ]
 
 
 def test_the_rungs_in_cpp_come_before_those_in_numba():
-    assert len(ALL) == 6
+    assert len(ALL) == 7
     for op in {name.partition("/")[0] for name in ALL}:
         rungs = importlib.import_module(f"minigen.kernels.{op}").CUDA_RUNGS
         numbas = [rung.startswith("numba") for rung in rungs]
@@ -123,10 +130,11 @@ def test_numpy_arrays_are_for_the_simulator_only():
 
 PTX = """
 import importlib
-from numba import cuda, float32, int64, boolean
+from numba import cuda, float32, int32, int64, boolean
 rows = slice(None, None, 1)  # as C lays an array down
 arrays = [None, *(float32[(slice(None),) * n + (rows,)] for n in range(4))]
 ATTENTION = "scaled_dot_product_attention.numba_naive"
+STEP = (arrays[1],) * 4 + (arrays[2],)
 KERNELS = [
     ("matmul.numba_naive", "matmul", (arrays[3],) * 3),
     ("matmul.numba_shared_tile", "matmul", (arrays[3],) * 3),
@@ -135,6 +143,7 @@ KERNELS = [
     (ATTENTION, "attention", (arrays[3],) * 4 + (float32, boolean)),
     ("affine_step.numba_naive", "two", (arrays[1],) * 3 + (float32,) * 2),
     ("affine_step.numba_naive", "three", (arrays[1],) * 4 + (float32,) * 3),
+    ("denoise_step.numba_naive", "denoise_step", (*STEP, int32[rows], boolean, boolean)),
 ]
 for module, name, types in KERNELS:
     kernel = getattr(importlib.import_module("minigen.kernels." + module), name)
@@ -157,7 +166,7 @@ def test_the_kernels_compile_to_ptx_without_a_double_in_them():
         [python, "-c", PTX], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": paths}
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.strip() == "7"
+    assert done.stdout.strip() == "8"
 
 
 # ------------------------------------------------------------------------------------ the simulator
