@@ -8,6 +8,10 @@ A token is a block of 2 x 4 pixels, one of 256 symbols, which makes a row of 98 
 is the paper's way, 784 tokens. The training pictures are drawn black and white anew at every
 step, the test pictures once, from seed 0; the first -n of them, in an order drawn from --seed, are
 measured.
+
+One run of --steps 2500, 80,000 pictures, seed 0, in about 10 minutes on two cores with other work:
+80.78 +- 0.20 nats a picture of all 10,000, 80.21 +- 0.64 of training pictures (2026-11-23). The
+default of 6,000 steps has not been measured. Published: 79.17 nats.
 """
 
 from collections.abc import Callable
