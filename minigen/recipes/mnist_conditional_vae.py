@@ -8,6 +8,10 @@ Data and measure are those of mnist_vae, which is not told the digit: the differ
 bounds is what the digit tells about its picture. The picture `styles` of an evaluation shows in
 each row one z drawn as all ten digits; whether samples show the digit that was asked for, the
 classifier of the recipe `classifier` decides.
+
+Measured on 2026-11-23, one seed, after 5 minutes (13,217 steps) on two cores with some other work:
+-log p(x | digit) at most 82.91 +- 0.22 nats of all 10,000 test pictures, and 95.0 +- 0.7 % of 1,000
+samples are the digit that was asked for.
 """
 
 from dataclasses import asdict, dataclass, replace
