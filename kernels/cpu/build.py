@@ -90,7 +90,8 @@ def find_compiler() -> tuple[str, str]:
 def _make_room(folder: Path) -> None:
     """Remove what was not used for the longest time, down to KEPT files."""
     with suppress(FileNotFoundError):  # there is none yet, or another process makes room too
-        used = {f.path: f.stat().st_mtime for f in os.scandir(folder) if f.is_file()}
+        with os.scandir(folder) as files:  # closed also where one of them has gone meanwhile
+            used = {f.path: f.stat().st_mtime for f in files if f.is_file()}
         for path in sorted(used, key=used.__getitem__)[:-KEPT]:
             os.unlink(path)
 
