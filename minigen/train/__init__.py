@@ -8,14 +8,17 @@ from minigen.train.files import (
     save_bytes,
     save_weights,
 )
-from minigen.train.loop import NotFiniteError, train
+from minigen.train.loop import DivergedError, NotFiniteError, train
 from minigen.train.run_folder import RunFolder, WeightsFile, load_model, open_model, save_picture
+from minigen.train.turn import Turn
 
 __all__ = [
     "DamagedFileError",
+    "DivergedError",
     "NotFiniteError",
     "RunFolder",
     "SaveError",
+    "Turn",
     "WeightsFile",
     "config_from",
     "load_model",

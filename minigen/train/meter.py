@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
@@ -15,6 +16,7 @@ class Meter:
     def __init__(self) -> None:
         self.rate = 0.0  # images per second
         self._spoke = time.monotonic()
+        self._losses: dict[str, float] = {}  # the latest of each turn
 
     def __enter__(self) -> "Meter":
         from tqdm import tqdm  # takes long to import
@@ -39,16 +41,25 @@ class Meter:
         rate = images / max(seconds, 1e-9)
         self.rate = SMOOTHING * self.rate + (1 - SMOOTHING) * rate if self.rate else rate
 
-    def show(self, step: int, loss: float, done: float, seconds_left: float) -> None:
-        """done: the part of the whole, 0 to 1."""
+    def show(
+        self, step: int, numbers: Mapping[str, float], done: float, seconds_left: float
+    ) -> None:
+        """numbers: of the step, of which losses are shown; done: the part of the whole, 0 to 1."""
         rate = f"{self.rate:,.0f}" if self.rate >= 10 else f"{self.rate:.1f}"
-        text = f"step {step}  loss {loss:.4g}  {rate} images/s  {clock(seconds_left)} left"
+        self._losses |= {name: x for name, x in numbers.items() if is_loss(name)}
+        losses = "  ".join(f"{name.replace('_', ' ')} {x:.4g}" for name, x in self._losses.items())
+        text = f"step {step}  {losses}  {rate} images/s  {clock(seconds_left)} left"
         if not self._bar.disable:
             self._bar.set_description_str(text, refresh=False)
             self._bar.update(min(done, 1.0) - self._bar.n)
         elif time.monotonic() - self._spoke >= PAUSE:
             self._spoke = time.monotonic()
             print(f"{done:4.0%}  {text}", file=sys.stderr, flush=True)
+
+
+def is_loss(name: str) -> bool:
+    """Whether a column of the log is a loss: that of the run, or of one of its turns."""
+    return name == "loss" or name.endswith("_loss")
 
 
 def clock(seconds: float) -> str:

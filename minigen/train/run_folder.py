@@ -36,6 +36,7 @@ from minigen.train.files import (
     save_weights,
     split_parts,
 )
+from minigen.train.meter import is_loss
 
 KEPT = 2  # checkpoints: the newest, and one more in case that one is damaged
 NOTED = ("recipe", "config", "step", "seconds")  # beside the weights that are passed on
@@ -220,8 +221,14 @@ class RunFolder:
 
         figure = Figure(figsize=(7, 4), layout="constrained")
         axes = figure.subplots()
-        axes.plot(log["step"], log["loss"], linewidth=1)
+        steps, losses = np.array(log["step"]), [name for name in log if is_loss(name)]
+        for name in losses:
+            values = np.array(log[name])
+            known = np.isfinite(values)  # a turn need not come between two lines
+            axes.plot(steps[known], values[known], linewidth=1, label=name.removesuffix("_loss"))
         axes.set(xlabel="step", ylabel="loss", title=self.path.name)
+        if len(losses) > 1:
+            axes.legend()
         axes.grid(alpha=0.3)
         file = io.BytesIO()
         FigureCanvasAgg(figure).print_png(file)

@@ -95,7 +95,7 @@ class TrainingState:
         """Inside the block the model is in eval mode and has its averaged weights."""
         self.model.eval()
         try:
-            with nullcontext() if self.ema is None else self.ema.applied(self.model):
+            with self.ema.applied(self.ema.parameters.items()) if self.ema else nullcontext():
                 yield self.model
         finally:
             self.model.train()
