@@ -10,6 +10,8 @@ from minigen.nn.labelled_unet import LabelledUNet
 from minigen.nn.linear import MLP, Linear
 from minigen.nn.module import Buffer, Module, ModuleList, Parameter, Sequential
 from minigen.nn.norm import BatchNorm2d, GroupNorm, InstanceNorm2d, LayerNorm, RMSNorm
+from minigen.nn.penalty import r1_penalty, squared_slopes
+from minigen.nn.spectral_norm import SpectralNorm
 from minigen.nn.transformer import FeedForward, TransformerBlock
 from minigen.nn.unet import UNet, UNetConfig
 
@@ -35,9 +37,12 @@ __all__ = [
     "RMSNorm",
     "ResBlock",
     "Sequential",
+    "SpectralNorm",
     "TransformerBlock",
     "UNet",
     "UNetConfig",
     "init",
+    "r1_penalty",
+    "squared_slopes",
     "timestep_embedding",
 ]
