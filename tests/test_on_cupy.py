@@ -81,6 +81,7 @@ OPS = (
         "bce_with_logits": (ops.bce_with_logits, [MATRIX, MATRIX]),
         "cross_entropy": (lambda x: ops.cross_entropy(x, [0, 3, 1, 2, 2]), [MATRIX]),
         "gated_tanh": (ops.gated_tanh, [IMAGE]),
+        "kl_per_latent": (ops.kl_per_latent, [MATRIX, MATRIX]),
         "gaussian_kl": (ops.gaussian_kl, [MATRIX, MATRIX]),
     }
     | {

@@ -86,7 +86,8 @@ def _distances(true: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> dic
     """Of all true features, and painted y: against x, that many true ones, and x against z, others.
 
     How many of each class are drawn moves the floor by tens of per cent, so FID is the mean over
-    `DRAWS` pairs x and z. Its error is that of one pair, because y is drawn once.
+    `DRAWS` pairs x and z. Its error is that of one pair, because y is drawn once. That of the floor
+    counts only as many pairs as can be drawn without a picture coming twice.
     """
     n, painted = len(y), gaussian_of(y)
     pairs = [true[rng.permutation(len(true))[: 2 * n]].reshape(2, n, -1) for _ in range(DRAWS)]
@@ -96,7 +97,9 @@ def _distances(true: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> dic
     found = Measured(
         float(np.mean([frechet_distance(x, painted) for x, _ in drawn])), fid(x, y).error, of=of
     )
-    floor = mean_of(np.array([frechet_distance(x, z) for x, z in drawn]), of=of)
+    floors = np.array([frechet_distance(x, z) for x, z in drawn])
+    apart = len(true) // (2 * n)  # pairs that share no picture
+    floor = Measured(float(floors.mean()), float(floors.std(ddof=1)) / apart**0.5, of=of)
     ratio = found.value / floor.value
     error = ratio * sum(((m.error or 0) / m.value) ** 2 for m in (found, floor)) ** 0.5
     return {

@@ -34,6 +34,7 @@ from minigen.ops.loss import (
     cross_entropy,
     gaussian_kl,
     huber_loss,
+    kl_per_latent,
     l1_loss,
     mse_loss,
 )
@@ -80,6 +81,7 @@ __all__ = [
     "group_norm_silu_conv2d",
     "huber_loss",
     "instance_norm",
+    "kl_per_latent",
     "l1_loss",
     "layer_norm",
     "leaky_relu",

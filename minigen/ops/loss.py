@@ -92,17 +92,27 @@ def cross_entropy_backward(g, y, logits, *, target):
     return (softmax(logits) - one_hot) * g.reshape(*g.shape, 1)
 
 
-def gaussian_kl(mu: Any, log_var: Any) -> Tensor:
+def kl_per_latent(mu: Any, log_var: Any) -> Tensor:
     """KL(N(mu, sigma^2) || N(0, 1)) = (mu^2 + sigma^2 - 1 - log_var) / 2, sigma = exp(log_var / 2).
 
-    Summed over all axes but the first, then the mean over the first, the batch.
+    In nats, of every number by itself. One with nearly 0 tells nothing about its picture; if all
+    of them do, the posterior has collapsed.
 
-    Shapes: mu and log_var (N, ...) -> ().
+    Shapes: mu and log_var, of one shape -> the same.
     Source: Kingma and Welling, 2013, arXiv 1312.6114, appendix B.
     """
     mu, log_var = as_tensor(mu), as_tensor(log_var)
-    _same_shape("gaussian_kl", mu, log_var)
-    return (mu * mu + exp(log_var) - log_var - 1).sum() * (0.5 / mu.shape[0])
+    _same_shape("kl_per_latent", mu, log_var)
+    return (mu * mu + exp(log_var) - log_var - 1) * 0.5
+
+
+def gaussian_kl(mu: Any, log_var: Any) -> Tensor:
+    """`kl_per_latent`, summed over all axes but the first, then the mean over the first, the batch.
+
+    Shapes: mu and log_var (N, ...) -> ().
+    """
+    kl = kl_per_latent(mu, log_var)
+    return kl.sum() * (1 / kl.shape[0])
 
 
 def _same_shape(name: str, x: Any, target: Any) -> None:

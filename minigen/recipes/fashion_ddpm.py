@@ -26,14 +26,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from tqdm import trange
 
 from minigen import nn
 from minigen.autograd import Tensor
 from minigen.backend import auto_unless_chosen
 from minigen.data.loader import Loader
 from minigen.data.mnist import fashion_mnist
-from minigen.data.pixels import to_float, to_uint8
+from minigen.data.pixels import to_float
 from minigen.metrics.labelled import judge_labelled
 from minigen.metrics.report import Report
 from minigen.models.diffusion import ddpm
@@ -41,6 +40,7 @@ from minigen.models.diffusion.ddpm import DDPMConfig
 from minigen.optim import EMA, AdamW, Muon, split_matrices
 from minigen.parallel import cores, in_parts
 from minigen.recipes import classifier
+from minigen.samplers.by_label import paint_labels
 from minigen.schedules import warmup_linear
 from minigen.train import RunFolder, WeightsFile, config_from, load_model, option
 from minigen.train import train as run_training
@@ -129,25 +129,18 @@ def draw(
     guidance: float = 1.3,
     sampler: str = "dpmpp_2m",
 ) -> np.ndarray:
-    """A garment of each label, uint8 (N, 28, 28, 1), drawn 64 at a time."""
-    pictures = []
-    for first in trange(0, len(labels), 64, desc="drawing", disable=len(labels) <= 64):
-        part = labels[first : first + 64]
-        pictures.append(
-            ddpm.sample(
-                in_parts(model),
-                len(part),
-                rng,
-                (28, 28, 1),
-                config.diffusion(),
-                sampler=sampler,
-                steps=steps,
-                conditions={"labels": part},
-                null_conditions={"labels": np.full_like(part, NO_CLASS)},
-                guidance_scale=guidance,
-            )
-        )
-    return to_uint8(np.concatenate(pictures))
+    """A garment of each label, uint8 (N, 28, 28, 1)."""
+    drawn = partial(
+        ddpm.sample,
+        in_parts(model),
+        rng=rng,
+        shape=(28, 28, 1),
+        config=config.diffusion(),
+        sampler=sampler,
+        steps=steps,
+        guidance_scale=guidance,
+    )
+    return paint_labels(drawn, labels, NO_CLASS)
 
 
 @auto_unless_chosen()

@@ -120,6 +120,11 @@ def batched(work: Callable[[np.ndarray], Tensor], array: np.ndarray, size: int =
     return np.concatenate(parts)
 
 
+def squared_errors(made: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Of each picture, the mean over its pixels: uint8 and [-1, 1] (N, H, W, C) -> (N,)."""
+    return ((to_float(made) - x) ** 2).mean(axis=(1, 2, 3))
+
+
 def beside(images: np.ndarray, made: np.ndarray) -> np.ndarray:
     """One sheet: every picture, and to its right what became of it; (H, W, 3)."""
     both = np.stack([images, made], axis=1).reshape(-1, *images.shape[1:])
@@ -164,7 +169,7 @@ def evaluate(run: RunFolder | WeightsFile, n: int, rng: np.random.Generator) -> 
     codes = batched(lambda part: Tensor(model.codebook.nearest(part)), z)  # (n, 7, 7)
     made = pictures(model, z)
     x = to_float(images)
-    errors = ((to_float(made) - x) ** 2).mean(axis=(1, 2, 3))
+    errors = squared_errors(made, x)
     spread = float(x.var(axis=0).mean())  # the error of the mean picture
     uses = np.bincount(codes.reshape(-1), minlength=config.codes)
     worth = perplexity(uses)
@@ -195,11 +200,7 @@ def remarks(error: float, spread: float, uses: np.ndarray) -> tuple[str, ...]:
     """
     dead, worth = float((uses == 0).mean()), perplexity(uses) / len(uses)
     found = ["the pictures of random codes are no samples: there is no prior over the codes here"]
-    if error > 0.5 * spread:
-        found.append(
-            f"the error is {error / spread:.0%} of what the mean picture has: the network is "
-            "untrained, or was trained on other data"
-        )
+    found += untrained(error, spread)
     if dead > 0.1 and uses.sum() > 10 * len(uses):
         found.append(
             f"{dead:.0%} of the codes are dead, none of these pictures has them: raise "
@@ -211,6 +212,14 @@ def remarks(error: float, spread: float, uses: np.ndarray) -> tuple[str, ...]:
             "few; look whether the commitment in log.csv is near 0"
         )
     return tuple(found)
+
+
+def untrained(error: float, spread: float) -> list[str]:
+    """A remark where the error is half of the mean picture's or more."""
+    if error <= 0.5 * spread:
+        return []
+    share = f"the error is {error / spread:.0%} of what the mean picture has"
+    return [f"{share}: the network is untrained, or was trained on other data"]
 
 
 def code_maps(model: VQVAE, images: np.ndarray, codes: np.ndarray) -> np.ndarray:

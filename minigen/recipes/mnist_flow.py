@@ -43,6 +43,7 @@ from minigen.models.flow_matching.flow_matching import FlowMatchingConfig
 from minigen.optim import EMA, AdamW, Muon, split_matrices
 from minigen.parallel import cores, in_parts, one_blas_thread
 from minigen.recipes.classifier import judge, varied
+from minigen.samplers.by_label import paint_labels
 from minigen.schedules import warmup_linear
 from minigen.train import RunFolder, WeightsFile, config_from, load_model, option
 from minigen.train import train as run_training
@@ -51,7 +52,6 @@ from minigen.train.data_parallel import parallel_backward
 CLASSES = 10
 NO_CLASS = CLASSES  # the label that stands for none, for classifier-free guidance
 NO_HIDDEN_LAYER = ("label", "positions", "input", "output")  # AdamW's, though matrices
-BATCH = 64  # pictures drawn at once
 SHAPE = (28, 28, 1)  # of a picture
 FIT_STEPS = 300  # of the classifiers that learn from synthetic and from true pictures
 
@@ -129,24 +129,17 @@ def draw(
     guidance: float = 2.0,
     sampler: str = "flow_euler",
 ) -> np.ndarray:
-    """A digit of each label, uint8 (N, 28, 28, 1), drawn `BATCH` at a time."""
-    pictures = []
-    for first in trange(0, len(labels), BATCH, desc="drawing", disable=len(labels) <= BATCH):
-        part = labels[first : first + BATCH]
-        pictures.append(
-            flow_matching.sample(
-                in_parts(model),
-                len(part),
-                rng,
-                SHAPE,
-                sampler=sampler,
-                steps=steps,
-                conditions={"labels": part},
-                null_conditions={"labels": np.full_like(part, NO_CLASS)},
-                guidance_scale=guidance,
-            )
-        )
-    return to_uint8(np.concatenate(pictures))
+    """A digit of each label, uint8 (N, 28, 28, 1)."""
+    drawn = partial(
+        flow_matching.sample,
+        in_parts(model),
+        rng=rng,
+        shape=SHAPE,
+        sampler=sampler,
+        steps=steps,
+        guidance_scale=guidance,
+    )
+    return paint_labels(drawn, labels, NO_CLASS)
 
 
 @auto_unless_chosen()

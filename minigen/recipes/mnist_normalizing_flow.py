@@ -215,8 +215,8 @@ def remarks(bits: float, error: float, images: np.ndarray) -> tuple[str, ...]:
     alone = independent_pixels(images)
     if not bits < alone:
         said.append(
-            f"untrained: {bits:.2f} bits/dim are no fewer than the {alone:.2f} of pixels that are "
-            "drawn each by itself"
+            f"untrained, or trained on other data: {bits:.2f} bits/dim are no fewer than the "
+            f"{alone:.2f} of pixels that are drawn each by itself"
         )
     if not error < 0.5 / GREYS:
         said.append(

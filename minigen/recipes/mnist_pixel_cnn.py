@@ -33,7 +33,7 @@ from minigen.models.autoregressive import pixel_cnn
 from minigen.models.autoregressive.pixel_cnn import PixelCNN, PixelCNNConfig
 from minigen.optim import EMA, AdamW, Muon, split_matrices
 from minigen.parallel import cores, parallel_map, split
-from minigen.recipes.mnist_vae import TEST_SEED, independent_pixels, shown
+from minigen.recipes.mnist_vae import TEST_SEED, shown, untrained
 from minigen.schedules import warmup_linear
 from minigen.train import RunFolder, WeightsFile, config_from, load_model, option, part_of
 from minigen.train import train as run_training
@@ -215,13 +215,7 @@ def _nats(log_prob: LogProb, x: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 def _remarks(nats: Measured, seen: Measured, x: np.ndarray) -> tuple[str, ...]:
     """What looks wrong, in words."""
-    said = []
-    alone = independent_pixels(x)
-    if float(nats) > alone:
-        said.append(
-            f"untrained: {float(nats):.0f} nats are more than the {alone:.0f} of pixels that are "
-            "drawn each by itself, white as often as in these pictures"
-        )
+    said = untrained(float(nats), x)
     gap = float(nats) - float(seen)
     if gap > 5:
         said.append(

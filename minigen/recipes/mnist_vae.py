@@ -44,6 +44,7 @@ from minigen.metrics.nll import Bound, bits_per_dim, extended
 from minigen.metrics.report import Measured, Report, mean_of
 from minigen.models.vae import iwae, vae
 from minigen.models.vae.vae import VAE, VAEConfig
+from minigen.ops import kl_per_latent
 from minigen.optim import AdamW
 from minigen.parallel import cores, parallel_map
 from minigen.schedules import warmup_linear
@@ -166,7 +167,7 @@ def measured(
     nats = extended(-costly.log_px, -cheap.log_px, "nats", f"{of}; k = {k} for {n} of them")
     with no_grad():
         mu, log_var = told(slice(None)).encode(x)
-    carried = vae.kl_per_latent(mu.data, log_var.data)  # (latents,)
+    carried = kl_per_latent(mu, log_var).data.mean(axis=0)  # (latents,)
     numbers: dict[str, float | Measured] = {
         f"-log p({what}), at most": nats,
         "-ELBO": mean_of(-cheap.elbo, "nats", of),
@@ -198,24 +199,31 @@ def remarks(
 ) -> tuple[str, ...]:
     """What looks wrong, in words: a decoder that ignores z, an untrained one, a loose bound."""
     said = []
-    active, alone = int((carried > ACTIVE).sum()), independent_pixels(x)
+    active = int((carried > ACTIVE).sum())
     if active == 0:
         said.append(
             f"posterior collapse: none of the {len(carried)} latents carries {ACTIVE} nats, so the "
             "decoder ignores z and all samples look alike; train longer, or with a smaller beta in "
             "vae.loss at the start"
         )
-    if nats > alone:
-        said.append(
-            f"untrained: {nats:.0f} nats are more than the {alone:.0f} of pixels that are drawn "
-            "each by itself, white as often as in these pictures"
-        )
+    said += untrained(nats, x)
     if np.median(effective) < 2:
         said.append(
             "for half of the pictures one importance weight outweighs all others: the encoder does "
             "not find the latents that explain them, and the true -log p(x) is lower"
         )
     return tuple(said)
+
+
+def untrained(nats: float, x: np.ndarray) -> list[str]:
+    """A remark where pixels that know nothing of each other would do as well."""
+    alone = independent_pixels(x)
+    if nats <= alone:
+        return []
+    return [
+        f"untrained, or trained on other data: {nats:.0f} nats are more than the {alone:.0f} of "
+        "pixels that are drawn each by itself, white as often as in these pictures"
+    ]
 
 
 def independent_pixels(x: np.ndarray) -> float:

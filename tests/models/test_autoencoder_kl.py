@@ -9,11 +9,10 @@ from minigen.models.vae.autoencoder_kl import (
     AutoencoderKL,
     AutoencoderKLConfig,
     draw,
-    kl_per_latent,
     loss,
     sample,
 )
-from minigen.ops import gaussian_kl
+from minigen.ops import gaussian_kl, kl_per_latent
 from minigen.optim import AdamW
 from minigen.optim.running_mean import RunningMean
 from minigen.parallel import one_blas_thread

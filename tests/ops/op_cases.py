@@ -163,6 +163,7 @@ LOSS = {
     "bce_with_logits": Case(ops.bce_with_logits, ((2, 3), (2, 3))),
     "bce_with_logits number": Case(lambda x: ops.bce_with_logits(x, 1.0), ((2, 3),)),
     "cross_entropy": Case(lambda x: ops.cross_entropy(x, CLASSES, reduction="none"), ((2, 2, 3),)),
+    "kl_per_latent": Case(ops.kl_per_latent, ((2, 3), (2, 3))),
     "gaussian_kl": Case(ops.gaussian_kl, ((2, 3), (2, 3))),
 }
 

@@ -12,6 +12,7 @@ from minigen.samplers import (
     guided_model,
     sample_flow,
 )
+from minigen.samplers.by_label import paint_labels
 
 X = np.random.default_rng(0).standard_normal((4, 3))
 CONDITIONAL = Mixture((1.0,), (0.5,), (0.3,))
@@ -98,3 +99,16 @@ def test_a_batch_of_the_wrong_size_is_told():
     predict = batched_guidance(CONDITIONAL.velocity, lambda xt, t: xt[:4], 2.0)
     with pytest.raises(ValueError, match="4 predictions came, expected 2 x 4"):
         predict(X, 0.5)
+
+
+def test_a_picture_of_each_label_whatever_the_batch():
+    def sample(n, conditions, null_conditions):
+        assert (null_conditions["labels"] == 9).all()
+        return np.ones((n, 2, 2, 1)) * conditions["labels"].reshape(n, 1, 1, 1) / 4 - 1
+
+    labels = np.array([0, 4, 8, 2, 6])
+    found = [paint_labels(sample, labels, 9, size) for size in (2, 5, 64)]
+    for pictures in found:
+        np.testing.assert_array_equal(pictures[:, 0, 0, 0], [0, 128, 255, 64, 191])
+    with pytest.raises(ValueError, match="no labels"):
+        paint_labels(sample, labels[:0], 9)

@@ -111,11 +111,6 @@ def draw(mu: Tensor, log_var: Tensor, rng: np.random.Generator) -> Tensor:
     return mu + exp(log_var * 0.5) * noise_like(mu.data, rng)
 
 
-def kl_per_latent(mu: Tensor, log_var: Tensor) -> Tensor:
-    """KL of each number to N(0, 1) in nats: (N, h, w, width) -> the same."""
-    return (mu * mu + exp(log_var) - log_var - 1) * 0.5
-
-
 def loss(
     model: AutoencoderKL,
     x: Array,

@@ -30,7 +30,7 @@ import numpy as np
 
 from minigen import nn
 from minigen.autograd import Tensor
-from minigen.backend import Array, array_module
+from minigen.backend import Array
 from minigen.nn.autoencoder import Decoder, Encoder
 from minigen.ops import bce_with_logits, exp, gaussian_kl, sigmoid
 from minigen.schedules import noise_like
@@ -154,13 +154,3 @@ def sample(model: VAE, n: int, rng: np.random.Generator) -> Array:
 def probabilities(model: VAE, z: Array) -> Array:
     """Each pixel's probability of white: (N, latents) -> (N, H, W, C)."""
     return sigmoid(model.decode(Tensor(z))).data
-
-
-def kl_per_latent(mu: Array, log_var: Array) -> Array:
-    """What each latent tells about a picture, in nats: the KL of appendix B before it is summed.
-
-    A latent with nearly 0 is one that the decoder ignores; if all are, the posterior has collapsed.
-
-    Shapes: mu and log_var (N, latents) -> (latents,), the mean over pictures.
-    """
-    return ((mu * mu + array_module(mu).exp(log_var) - log_var - 1) * 0.5).mean(axis=0)
