@@ -167,9 +167,7 @@ def evaluate(run: RunFolder | WeightsFile, n: int, rng: np.random.Generator) -> 
     return Report(
         {
             "squared error of a pixel in [-1, 1]": mean_of(errors, of=of),
-            "the same of z = mu + sigma eps": mean_of(
-                squared_errors(pictures(model, noisy), x), of=of
-            ),
+            "the same of z = mu + sigma eps": mean_of(from_noisy, of=of),
             "squared error of the mean picture": Measured(spread, of=of),
             "KL to N(0, I)": mean_of(kl.sum(axis=1), "nats", of),
             "latents that carry 0.01 nats": Measured(carried, of=f"of {kl.shape[1]}"),

@@ -129,7 +129,7 @@ ALONE = 784 * np.log(2)
             ALONE + 9,
             [0.5, 0.0],
             40,
-            ["untrained, or trained on other data: 552 nats are more than the 543"],
+            ["untrained, or trained on other data: 552 nats are more"],
         ),
         (ALONE - 1, [0.5, 0.2], 1.5, ["for half of the pictures one importance weight outweighs"]),
     ],
