@@ -68,11 +68,7 @@ def judge_labelled(
         remarks.append(
             f"{n} pictures have no distance in {x.shape[1]} features: take -n {ENOUGH} or more"
         )
-    numbers |= {
-        "memorised": copies.memorised,
-        "memorised, test pictures": copies.floor,
-        "way to the training set": Measured(copies.nearness, of="1: as far as test pictures"),
-    }
+    numbers |= copies.numbers()
     by_label = np.argsort(labels[:SHOWN], kind="stable")
     sheet = grid(images[by_label], columns=10, gap=2)
     pictures = {

@@ -44,6 +44,14 @@ class Novelty:
     distances: np.ndarray
     places: np.ndarray
 
+    def numbers(self) -> dict[str, Measured]:
+        """For a report."""
+        return {
+            "memorised": self.memorised,
+            "memorised, test pictures": self.floor,
+            "way to the training set": Measured(self.nearness, of="1: as far as test pictures"),
+        }
+
     def remarks(self) -> tuple[str, ...]:
         """Words about what looks wrong, for a report."""
         excess = self.memorised.value - self.floor.value

@@ -56,3 +56,15 @@ class Report:
     numbers: Mapping[str, "float | Measured"]
     pictures: Mapping[str, np.ndarray] = field(default_factory=dict)  # name -> uint8 (H, W, 3)
     remarks: tuple[str, ...] = ()  # what looks wrong, in words, and what to do about it
+
+    def __or__(self, other: "Report") -> "Report":
+        """What both say, this one first.
+
+        >>> (Report({"a": 1.0}, remarks=("x",)) | Report({"b": 2.0}, remarks=("y",))).remarks
+        ('x', 'y')
+        """
+        return Report(
+            {**self.numbers, **other.numbers},
+            {**self.pictures, **other.pictures},
+            self.remarks + other.remarks,
+        )

@@ -21,9 +21,10 @@ from minigen.autograd import Tensor
 from minigen.backend import auto_unless_chosen
 from minigen.data.loader import Loader
 from minigen.data.mnist import fashion_mnist, mnist
-from minigen.data.pixels import to_float
-from minigen.metrics.agreement import classify
-from minigen.metrics.report import Measured, mean_of
+from minigen.data.pixels import binarise, to_float, to_uint8
+from minigen.metrics.agreement import classify, outputs
+from minigen.metrics.novelty import closest_pairs, novelty
+from minigen.metrics.report import Measured, Report, mean_of
 from minigen.models.features.classifier import Classifier, ClassifierConfig, loss
 from minigen.optim import EMA, AdamW, Muon, split_matrices
 from minigen.parallel import cores
@@ -32,6 +33,7 @@ from minigen.train import RunFolder, WeightsFile, config_from, load_model, open_
 from minigen.train import train as run_training
 
 DATA = {"fashion": fashion_mnist, "mnist": mnist}
+HELD_OUT = 2000  # test pictures that tell how near a new picture is
 NO_HIDDEN_LAYER = ("stem", "vote")  # AdamW's, though matrices
 
 
@@ -135,6 +137,23 @@ def judge(data: str) -> Classifier:
     """
     path = weights.find(f"{data}_classifier")
     return _trained(open_model(path))[1]
+
+
+def copies(drawn: np.ndarray, data: str) -> Report:
+    """Whether pictures are copies of the training set, by the judge's features: a report with the
+    closest pairs. Black and white pictures are compared with such, drawn once.
+
+    Shapes: drawn uint8 (N, 28, 28, 1).
+    """
+    training, test = DATA[data]("train")[0], DATA[data]("test")[0][:HELD_OUT]
+    if np.isin(drawn, (0, 255)).all():
+        rng = np.random.default_rng(0)
+        training, test = (to_uint8(2 * binarise(x, rng) - 1) for x in (training, test))
+    features = judge(data).features
+    samples, known, new = (outputs(features, x) for x in (drawn, training, test))
+    found = novelty(samples, known, new)
+    pairs = closest_pairs(drawn, training, found)
+    return Report(found.numbers(), {"nearest": pairs}, found.remarks())
 
 
 def _trained(run: RunFolder | WeightsFile) -> tuple[Config, Classifier]:

@@ -34,7 +34,8 @@ from minigen.data.loader import Loader
 from minigen.data.mnist import fashion_mnist
 from minigen.data.pixels import to_float
 from minigen.metrics.labelled import judge_labelled
-from minigen.metrics.report import Report
+from minigen.metrics.nll import bits_per_dim
+from minigen.metrics.report import Measured, Report, mean_of
 from minigen.models.diffusion import ddpm
 from minigen.models.diffusion.ddpm import DDPMConfig
 from minigen.optim import EMA, AdamW, Muon, split_matrices
@@ -168,14 +169,34 @@ def evaluate(
     steps: int = 25,
     guidance: float = 1.3,
     sampler: str = "dpmpp_2m",
+    bound: int = 0,
 ) -> Report:
-    """How `n` pictures compare with test pictures by the judge; minigen/metrics/labelled.py."""
+    """How `n` pictures compare with test pictures by the judge; minigen/metrics/labelled.py.
+
+    --bound 64 adds the variational bound of as many test pictures, by all of the T steps.
+    """
     config, model = _trained(run)
     train, train_labels = fashion_mnist("train")
     labels = rng.choice(train_labels, n)
     painted = draw(model, config, labels, rng, steps, guidance, sampler)
     judge, test = classifier.judge("fashion"), fashion_mnist("test")
-    return judge_labelled((painted, labels), test, train, judge.features, judge.vote, rng)
+    report = judge_labelled((painted, labels), test, train, judge.features, judge.vote, rng)
+    return report | Report(_bound(model, config, test, bound, rng) if bound else {})
+
+
+def _bound(
+    model: GarmentUNet,
+    config: Config,
+    test: tuple[np.ndarray, np.ndarray],
+    n: int,
+    rng: np.random.Generator,
+) -> dict[str, Measured]:
+    """-log P(picture | label) of `n` test pictures, at most."""
+    rows = rng.permutation(len(test[0]))[:n]
+    images, labels = test[0][rows], test[1][rows]
+    log_p = ddpm.bound(in_parts(model), images, rng, config.diffusion(), labels=labels)
+    nats = mean_of(-log_p, "nats", f"{len(images)} test pictures")
+    return {"bits/dim, at most": bits_per_dim(nats, images[0].size)}
 
 
 def _trained(run: RunFolder | WeightsFile) -> tuple[Config, GarmentUNet]:

@@ -14,7 +14,7 @@ Measured on 2026-11-23, one seed, after 5 minutes (13,217 steps) on two cores wi
 samples are the digit that was asked for.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -31,7 +31,7 @@ from minigen.models.vae import conditional_vae
 from minigen.models.vae.conditional_vae import ConditionalVAE, ConditionalVAEConfig, Given
 from minigen.optim import AdamW
 from minigen.parallel import cores
-from minigen.recipes.classifier import judge
+from minigen.recipes.classifier import copies, judge
 from minigen.recipes.mnist_vae import measured, shown, test_pictures
 from minigen.schedules import warmup_linear
 from minigen.train import RunFolder, WeightsFile, load_model, option, part_of
@@ -104,16 +104,13 @@ def evaluate(
     x, labels = test_pictures(rng)
     report = measured(lambda rows: Given(model, labels[rows]), x, n, k, rng, "x | digit")
     asked = np.arange(n) % CLASSES
-    seen = classify(judge("mnist"), sample(run, n, rng)[..., :1])
-    agreement = mean_of(seen == asked, of=f"{n} samples")
+    drawn = sample(run, n, rng)[..., :1]
+    agreement = mean_of(classify(judge("mnist"), drawn) == asked, of=f"{n} samples")
     z = rng.standard_normal((8, model.config.latents), np.float32).repeat(CLASSES, axis=0)
     with no_grad():
         styles = conditional_vae.probabilities(model, z, np.arange(len(z)) % CLASSES)
-    return replace(
-        report,
-        numbers={**report.numbers, "label agreement": agreement},
-        pictures={"styles": grid(shown(styles), CLASSES, 2)},
-    )
+    sheet = {"styles": grid(shown(styles), CLASSES, 2)}
+    return report | Report({"label agreement": agreement}, sheet) | copies(drawn, "mnist")
 
 
 def _trained(run: RunFolder | WeightsFile) -> ConditionalVAE:

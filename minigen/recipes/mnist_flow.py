@@ -193,11 +193,7 @@ def evaluate(
     painted = draw(_trained(run), labels, rng, steps, guidance, sampler), labels
     report = judge_labelled(painted, test, training[0], seer.features, seer.vote, rng)
     learnt = train_on_synthetic(fit, painted, training, test) if synthetic else {}
-    return Report(
-        {**report.numbers, **learnt},
-        {**report.pictures, "interpolations": _walks(run, *test)},
-        report.remarks,
-    )
+    return report | Report(learnt, {"interpolations": _walks(run, *test)})
 
 
 def _walks(run: RunFolder | WeightsFile, images: np.ndarray, labels: np.ndarray) -> np.ndarray:

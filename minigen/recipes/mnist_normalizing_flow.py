@@ -50,6 +50,7 @@ from minigen.models.normalizing_flow.real_nvp import RealNVPConfig
 from minigen.nn.invertible import Invertible, initialise
 from minigen.optim import EMA, AdamW, Muon, split_matrices
 from minigen.parallel import cores, parallel_map, split
+from minigen.recipes.classifier import copies
 from minigen.schedules import warmup_linear
 from minigen.train import RunFolder, WeightsFile, config_from, load_model, option
 from minigen.train import train as run_training
@@ -206,7 +207,8 @@ def evaluate(
         "samples": grid(drawn, 8, 2),
         "interpolations": grid(between(model.flow, z.data[:16]), 9, 2),
     }
-    return Report(numbers, pictures, remarks(float(mean) / BITS, error, every))
+    own = Report(numbers, pictures, remarks(float(mean) / BITS, error, every))
+    return own | copies(drawn[..., :1], "mnist")
 
 
 def remarks(bits: float, error: float, images: np.ndarray) -> tuple[str, ...]:

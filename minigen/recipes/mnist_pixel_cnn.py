@@ -33,6 +33,7 @@ from minigen.models.autoregressive import pixel_cnn
 from minigen.models.autoregressive.pixel_cnn import PixelCNN, PixelCNNConfig
 from minigen.optim import EMA, AdamW, Muon, split_matrices
 from minigen.parallel import cores, parallel_map, split
+from minigen.recipes.classifier import copies
 from minigen.recipes.mnist_vae import TEST_SEED, shown, untrained
 from minigen.schedules import warmup_linear
 from minigen.train import RunFolder, WeightsFile, config_from, load_model, option, part_of
@@ -183,11 +184,13 @@ def report(
     given, labels = (a[:16].repeat(3, axis=0) for a in tests)
     completed = drawn(len(given), labels, given=given, rows=HALF)
     completed[::3] = given[::3]  # each test picture, then two that begin as it does
+    samples = shown(drawn(64, np.arange(64) % CLASSES))
     pictures = {
-        "samples": grid(shown(drawn(64, np.arange(64) % CLASSES)), 8, 2),
+        "samples": grid(samples, 8, 2),
         "completions": grid(shown(completed), 6, 2),
     }
-    return Report(numbers, pictures, _remarks(loss, loss_seen, tests[0]))
+    own = Report(numbers, pictures, _remarks(loss, loss_seen, tests[0]))
+    return own | copies(samples[..., :1], "mnist")
 
 
 def _pictures(

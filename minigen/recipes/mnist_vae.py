@@ -47,6 +47,7 @@ from minigen.models.vae.vae import VAE, VAEConfig
 from minigen.ops import kl_per_latent
 from minigen.optim import AdamW
 from minigen.parallel import cores, parallel_map
+from minigen.recipes.classifier import copies
 from minigen.schedules import warmup_linear
 from minigen.train import RunFolder, WeightsFile, load_model, option, part_of
 from minigen.train import train as run_training
@@ -143,7 +144,7 @@ def evaluate(
     pairs = np.stack([x[:32], again], axis=1).reshape(-1, *x.shape[1:])  # a digit, then itself
     sheets = {"samples": drawn, "reconstructions": pairs, "interpolations": between}
     pictures = {name: grid(shown(sheet), 8, 2) for name, sheet in sheets.items()}
-    return replace(report, pictures=pictures)
+    return replace(report, pictures=pictures) | copies(shown(drawn)[..., :1], "mnist")
 
 
 def test_pictures(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minigen.metrics.report import Measured
-from minigen.recipes import mnist_image_gpt, mnist_pixel_cnn
+from minigen.recipes import classifier, mnist_image_gpt, mnist_pixel_cnn
 from minigen.train import RunFolder
 
 QUICK = {"steps": 2, "batch_size": 8, "log_every": 1, "workers": 2}
@@ -30,6 +30,7 @@ def columns(split="train", n=60):
 def stand_in(monkeypatch):
     for recipe in (mnist_pixel_cnn, mnist_image_gpt):
         monkeypatch.setattr(recipe, "mnist", columns)
+    monkeypatch.setitem(classifier.DATA, "mnist", columns)
 
 
 def trained(recipe, config, folder):
@@ -45,7 +46,7 @@ def test_an_untrained_model_is_told(recipe, config, tmp_path):
     assert isinstance(nats, Measured)
     assert float(report.numbers["bits/dim"]) == pytest.approx(float(nats) / 784 / np.log(2))
     assert report.remarks[0].startswith("untrained")
-    assert set(report.pictures) == {"samples", "completions"}
+    assert set(report.pictures) == {"samples", "completions", "nearest"}
 
 
 @BOTH

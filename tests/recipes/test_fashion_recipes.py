@@ -84,9 +84,11 @@ def test_diffusion_paints_the_asked_shape_and_is_judged(tmp_path, monkeypatch):
     judge = Classifier(CLASSIFIER.network(), rng=np.random.default_rng(0))
     monkeypatch.setattr(classifier, "judge", lambda data: judge)
     assert fashion_ddpm.sample(run, 3, np.random.default_rng(0), steps=2).shape == (3, 28, 28, 3)
-    report = fashion_ddpm.evaluate(run, 4, np.random.default_rng(0), steps=2)
+    monkeypatch.setattr(fashion_ddpm.DDPMConfig, "num_timesteps", 10)
+    report = fashion_ddpm.evaluate(run, 4, np.random.default_rng(0), steps=2, bound=3)
     assert 0 <= report.numbers["label agreement"].value <= 1
     assert report.pictures.keys() == {"samples", "nearest"}
+    assert report.numbers["bits/dim, at most"].of == "3 test pictures"
 
 
 def test_the_label_reaches_the_picture():

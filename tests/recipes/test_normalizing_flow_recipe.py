@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from minigen.autograd import no_grad
+from minigen.recipes import classifier
 from minigen.recipes import mnist_normalizing_flow as recipe
 from minigen.train import RunFolder, load_weights
 
@@ -20,13 +21,14 @@ def bars(split="train", n=300):
     images, labels = np.zeros((n, 28, 28, 1), np.uint8), np.arange(n) % 10
     for image, label in zip(images, labels):
         image[4:24, 4 + 2 * label : 8 + 2 * label] = 255
-        image[4:24, 3 + 2 * label] = 100 + 10 * label
+        image[4:24, 3 + 2 * label] = 100 + 10 * label + 5 * (split == "test")
     return images, labels
 
 
 @pytest.fixture(autouse=True)
 def stand_in(monkeypatch):
     monkeypatch.setattr(recipe, "mnist", bars)
+    monkeypatch.setitem(classifier.DATA, "mnist", bars)
 
 
 def trained(config, folder):
@@ -43,6 +45,8 @@ def test_every_flow_is_trained_and_judged(model, noise, tmp_path):
     assert 0 < float(report.numbers["bits/dim, at most"]) < 12
     assert float(report.numbers["largest error of the inverse"]) < 1e-4
     assert any(remark.startswith("untrained") for remark in report.remarks)
+    assert {"memorised", "way to the training set"} <= report.numbers.keys()
+    assert report.pictures["nearest"].shape == (2 * 30 - 2, 12 * 30 - 2, 3)
     assert report.pictures["interpolations"].shape == (8 * 30 - 2, 9 * 30 - 2, 3)
     assert recipe.sample(run, 3, np.random.default_rng(0)).shape == (3, 28, 28, 3)
 

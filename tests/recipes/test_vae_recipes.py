@@ -7,7 +7,7 @@ import pytest
 
 from minigen.cli import main
 from minigen.metrics.report import Report
-from minigen.recipes import mnist_conditional_vae, mnist_vae
+from minigen.recipes import classifier, mnist_conditional_vae, mnist_vae
 from minigen.train import RunFolder
 
 TINY = mnist_vae.Config(
@@ -28,7 +28,7 @@ def columns(split="train", n=80):
     labels = np.arange(n) % 10
     images = np.zeros((n, 28, 28, 1), np.uint8)
     for image, label in zip(images, labels):
-        image[4:24, 4 + 2 * label : 7 + 2 * label] = 200
+        image[4:24, 4 + 2 * label : 7 + 2 * label] = 200 + 5 * (split == "test")
     return images, labels
 
 
@@ -36,6 +36,7 @@ def columns(split="train", n=80):
 def stand_in(monkeypatch):
     for recipe in (mnist_vae, mnist_conditional_vae):
         monkeypatch.setattr(recipe, "mnist", columns)
+    monkeypatch.setitem(classifier.DATA, "mnist", columns)
 
 
 def trained(recipe, config, folder):
@@ -56,7 +57,7 @@ def test_a_run_can_be_sampled_and_evaluated(name, tmp_path, rng):
     assert "80 test pictures, binarised once; k = 5 for 60 of them" in str(
         numbers["-log p(x), at most"]
     )
-    assert {*report.pictures} == {"samples", "reconstructions", "interpolations"}
+    assert {*report.pictures} == {"samples", "reconstructions", "interpolations", "nearest"}
     assert {picture.shape[2] for picture in report.pictures.values()} == {3}
 
 
