@@ -131,8 +131,10 @@ def signed_distance(shape: str, x: np.ndarray, y: np.ndarray, r: np.ndarray) -> 
     raise ValueError(f"signed_distance: got shape {shape!r}, expected one of {', '.join(SHAPES)}")
 
 
-def coverage(shape: np.ndarray, x: np.ndarray, y: np.ndarray, r: np.ndarray) -> np.ndarray:
-    """How much of every pixel an object covers, eq. 1.
+def coverage(
+    shape: np.ndarray, x: np.ndarray, y: np.ndarray, r: np.ndarray, outset: float = 0.0
+) -> np.ndarray:
+    """How much of every pixel an object covers, eq. 1, its outline `outset` pixels further out.
 
     Shapes: shape (indices into SHAPES), x, y, r (M,) -> (M, 32, 32) float32.
     """
@@ -146,7 +148,7 @@ def coverage(shape: np.ndarray, x: np.ndarray, y: np.ndarray, r: np.ndarray) -> 
         dy = (pixels - y[rows, None]).astype(np.float32)[:, :, None]  # (m, H, 1)
         radius = r[rows, None, None].astype(np.float32)
         distance = signed_distance(name, dx, dy, radius)  # (m, H, W)
-        np.subtract(np.float32(0.5), distance, out=distance)
+        np.subtract(np.float32(0.5 + outset), distance, out=distance)
         covered[rows] = np.clip(distance, 0, 1, out=distance)  # eq. 1
     return covered
 
