@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minigen.data.pixels import open_rgb
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
@@ -36,7 +40,7 @@ def folder(path: str | Path, size: int) -> Folder:
 
     if size < 1:
         raise ValueError(f"folder: got size = {size}, expected at least 1")
-    paths = _pictures_in(Path(path))
+    paths = pictures_in(Path(path))
     images = np.empty((len(paths), size, size, 3), np.uint8)
     for k, file in enumerate(tqdm(paths, desc="pictures", disable=None, leave=False)):
         images[k] = load_square(file, size)
@@ -45,12 +49,22 @@ def folder(path: str | Path, size: int) -> Folder:
 
 def load_square(path: str | Path, size: int) -> np.ndarray:
     """The central square of a picture, resized (Lanczos): (size, size, 3) uint8."""
-    from PIL import Image, ImageOps
-
-    return np.asarray(ImageOps.fit(open_rgb(path), (size, size), Image.Resampling.LANCZOS))
+    return square(open_rgb(path), size)
 
 
-def _pictures_in(path: Path) -> list[Path]:
+def square(picture: Image, size: int) -> np.ndarray:
+    """The same of a Pillow image in RGB."""
+    from PIL import ImageOps
+    from PIL.Image import Resampling
+
+    return np.asarray(ImageOps.fit(picture, (size, size), Resampling.LANCZOS))
+
+
+def pictures_in(path: Path) -> list[Path]:
+    """The picture files in a folder and its subfolders, by name, hidden ones left out.
+
+    Raises: OSError if there is no such folder; ValueError if it has none.
+    """
     if not path.exists():
         raise FileNotFoundError(f"folder: there is no folder {path}")
     if not path.is_dir():

@@ -180,6 +180,16 @@ def open_rgb(path: str | Path) -> Image:
         return _to_rgb(ImageOps.exif_transpose(image))
 
 
+def odd_kind(path: str | Path) -> str:
+    """What `open_rgb` changes about a picture, beside its size in memory: "" for nothing."""
+    with _Reading(path) as image:
+        if getattr(image, "n_frames", 1) > 1:
+            return "animated, the first picture is taken"
+        if image.mode == "CMYK":
+            return "CMYK, converted without a colour profile"
+        return "16 bits a channel, 8 are kept" if image.mode.startswith("I") else ""
+
+
 def _to_rgb(image: Image) -> Image:
     from PIL import Image
 
