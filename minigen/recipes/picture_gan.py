@@ -56,7 +56,7 @@ class Config:
     d_norm: str | None = option(None, "of D; by default batch, for wgan_gp none", dcgan.D_NORMS)
     pack: int = option(1, "pictures that D is shown at once (PacGAN)")
     minutes: float | None = option(None, "stop after so many minutes")
-    steps: int | None = option(5000, "steps of D")
+    steps: int | None = option(4000, "steps of D")
     batch_size: int = option(64, "pictures a step")
     latents: int = option(100, "numbers in z")
     g_channels: tuple[int, ...] = option((64, 32), "of G at 7 and 14 pixels")
