@@ -10,6 +10,7 @@ from minigen.nn.labelled_unet import LabelledUNet
 from minigen.nn.linear import MLP, Linear
 from minigen.nn.module import Buffer, Module, ModuleList, Parameter, Sequential
 from minigen.nn.norm import BatchNorm2d, GroupNorm, InstanceNorm2d, LayerNorm, RMSNorm
+from minigen.nn.patch import PatchDiscriminator, ResizeConv2d
 from minigen.nn.penalty import r1_penalty, squared_slopes
 from minigen.nn.spectral_norm import SpectralNorm
 from minigen.nn.transformer import FeedForward, TransformerBlock
@@ -34,8 +35,10 @@ __all__ = [
     "ModuleList",
     "MultiHeadAttention",
     "Parameter",
+    "PatchDiscriminator",
     "RMSNorm",
     "ResBlock",
+    "ResizeConv2d",
     "Sequential",
     "SpectralNorm",
     "TransformerBlock",
