@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from two_folders import two_folders
 
+from minigen import use_kernels
+from minigen.backend import use_device
 from minigen.metrics.scene_agreement import ASKED
 from minigen.recipes import scenes_cyclegan
-from minigen.train import RunFolder
+from minigen.train import RunFolder, load_model
 
 CYCLE = scenes_cyclegan.Config(
     minutes=None,
@@ -86,6 +88,18 @@ def test_two_folders_of_ones_own_are_translated_into_each_other(tmp_path, rng):
 def test_scenes_have_one_size(tmp_path):
     with pytest.raises(ValueError, match="scenes have 32 pixels, got --size 64"):
         trained(replace(CYCLE, size=64), tmp_path)
+
+
+def test_a_training_on_a_gpu_goes_as_on_the_cpu(fake_cupy, tmp_path, rng):
+    here = trained(CYCLE, tmp_path)
+    with use_device("cuda"), use_kernels("reference"):
+        there = trained(CYCLE, tmp_path)
+        tiles = scenes_cyclegan.sample(there, 2, np.random.default_rng(0))
+    ours, theirs = (load_model(run.path)[0] for run in (here, there))
+    for name, a in ours.items():
+        np.testing.assert_allclose(theirs[name], a, atol=2e-3, err_msg=name)
+    again = scenes_cyclegan.sample(here, 2, np.random.default_rng(0)).astype(int)
+    assert np.abs(again - tiles).max() <= 2
 
 
 def test_a_set_that_is_not_there_is_told(tmp_path):

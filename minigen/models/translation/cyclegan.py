@@ -42,7 +42,7 @@ import numpy as np
 
 from minigen import nn
 from minigen.autograd import Tensor, no_grad
-from minigen.backend import Array, array_module
+from minigen.backend import Array, move
 from minigen.nn.init import normal, zeroed
 from minigen.ops import l1_loss, mse_loss, silu
 
@@ -123,9 +123,9 @@ class ImagePool(nn.Module):
 
     def exchange(self, made: Array, rng: np.random.Generator) -> Array:
         """As many pictures as were made, some of them older. Shapes: (N, H, W, C) -> the same."""
-        kept, shown = self.pictures.data, array_module(made).empty_like(made)
+        kept, made = self.pictures.data, move(made, self.pictures.device)
+        shown = made.copy()
         for n in range(len(made)):
-            shown[n] = made[n]
             filled = int(self.count.data)
             if filled < len(kept):
                 kept[filled] = made[n]
