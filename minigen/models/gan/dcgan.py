@@ -35,7 +35,7 @@ import numpy as np
 from minigen import nn
 from minigen.autograd import Tensor
 from minigen.nn import init
-from minigen.ops import leaky_relu, relu, tanh, upsample
+from minigen.ops import leaky_relu, relu, tanh
 
 D_NORMS = ("batch", "spectral", "none")
 UPSAMPLES = ("resize", "transposed")
@@ -87,19 +87,9 @@ class Generator(nn.Module):
         return tanh(h)
 
 
-class ResizeConv(nn.Module):
-    """Each pixel a square of 2 x 2, then a convolution: (N, H, W, C) -> (N, 2H, 2W, O)."""
-
-    def __init__(self, in_channels: int, out_channels: int, *, rng: np.random.Generator):
-        self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=1, rng=rng)
-
-    def forward(self, x: Any) -> Tensor:
-        return self.conv(upsample(x, 2))
-
-
 def _grow(how: str, C: int, O: int, rng: np.random.Generator) -> nn.Module:
     if how == "resize":
-        return ResizeConv(C, O, rng=rng)
+        return nn.ResizeConv2d(C, O, rng=rng)
     return nn.ConvTranspose2d(C, O, 5, stride=2, padding=2, output_padding=1, rng=rng)
 
 
