@@ -23,6 +23,7 @@ COMMANDS = {
     "sample": "draw samples from a run's model",
     "eval": "measure a run's model",
     "interpolate": "walk from one picture to another through a model's latents",
+    "data": "prepare pictures of your own for a training",
     "doctor": "say what is installed and what will run where",
     "bench": "measure ops and whole steps, beside PyTorch",
     "warmup": "compile the kernels ahead",
