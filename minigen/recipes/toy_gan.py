@@ -23,6 +23,7 @@ from minigen.backend import Array, auto_unless_chosen
 from minigen.data import toy
 from minigen.metrics.adversarial import diagnose
 from minigen.metrics.modes import Modes, gaussian_modes
+from minigen.metrics.neighbours import nearest
 from minigen.metrics.report import Measured, Report, mean_of
 from minigen.models.gan import gan, wgan_gp
 from minigen.models.gan.gan import GAN, GANConfig
@@ -209,6 +210,9 @@ def evaluate(run: RunFolder | WeightsFile, n: int, rng: np.random.Generator) -> 
         if np.isfinite(kl).all()
         else Measured(float("inf"), unit="nats", of=of),
     }
+    if np.isfinite(kl).all():
+        widths = np.array([width_of_spots(config, samples) for samples in drawn])
+        numbers["width of the spots"] = mean_of(widths, of=f"{of}; of true points 0.97")
     if len(runs) > 1:
         numbers["fewest modes of a seed"] = min(m.found for m in found)
         numbers["standard deviation of modes"] = float(np.std([m.found for m in found], ddof=1))
@@ -246,8 +250,19 @@ def modes_of(config: Config, samples: Array) -> Modes:
     return gaussian_modes(samples, CENTRES[config.data](), SIGMA)
 
 
+def width_of_spots(config: Config, samples: Array) -> float:
+    """Standard deviation of the good samples about their centres, over sigma.
+
+    Of true points it is 0.97, as those beyond 3 sigma are left out.
+    """
+    centres = CENTRES[config.data]()
+    places, distances = nearest(samples, centres)
+    off = samples - centres[places[:, 0]]
+    return float((off[distances[:, 0] <= 3 * SIGMA] ** 2).mean() ** 0.5 / SIGMA)
+
+
 def picture(data: str, drawn: list[Array]) -> np.ndarray:
-    """True points, then the samples of each seed, five plots in a row; (H, W, 3), uint8."""
+    """True points, then the samples of each seed, four plots in a row; (H, W, 3), uint8."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -257,7 +272,10 @@ def picture(data: str, drawn: list[Array]) -> np.ndarray:
     rows, limit = -(-len(shown) // columns), 1.2 * np.abs(true).max()
     figure = Figure(figsize=(3 * columns, 3 * rows), layout="constrained")
     canvas = FigureCanvasAgg(figure)
-    for axes, (title, p) in zip(figure.subplots(rows, columns, squeeze=False).flat, shown):
+    places = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes in places[len(shown) :]:
+        axes.axis("off")
+    for axes, (title, p) in zip(places, shown):
         axes.scatter(p[:, 0], p[:, 1], s=2, linewidths=0)
         axes.set(title=title, aspect="equal", xlim=(-limit, limit), ylim=(-limit, limit))
     canvas.draw()

@@ -76,7 +76,7 @@ def test_points_can_be_trained_sampled_and_evaluated(changes, tmp_path, rng):
     run = trained(toy_gan, replace(POINTS, **changes), tmp_path)
     assert toy_gan.sample(run, 30, rng).ndim == 3
     report = toy_gan.evaluate(run, 30, rng)
-    modes, quality, _ = report.numbers.values()
+    modes, quality, *_ = report.numbers.values()
     assert 0 <= modes.value <= 25
     assert 0 <= quality.value <= 100
 
@@ -103,6 +103,14 @@ def test_seeds_that_were_trained_are_not_trained_again(tmp_path):
     ]
     assert again == times
     assert len(toy_gan.inner(run)) == 2
+
+
+def test_the_width_of_true_spots_is_nearly_sigma(rng):
+    config = replace(POINTS, batch_size=20_000)
+    true = toy_gan.points(config, rng) * toy_gan.SPREAD["grid25"]
+    assert toy_gan.width_of_spots(config, true) == pytest.approx(0.974, abs=0.005)
+    centres = toy_gan.CENTRES["grid25"]()
+    assert toy_gan.width_of_spots(config, centres + 0.025) == pytest.approx(0.5, abs=1e-3)
 
 
 def test_points_that_fall_on_one_spot_are_said_to_have_collapsed(tmp_path, rng):
