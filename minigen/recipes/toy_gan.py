@@ -1,12 +1,23 @@
 """GANs on a ring or a grid of Gaussians in the plane: how many of the spots does G find?
 
     minigen train toy_gan                               WGAN-GP, one seed, a minute
-    minigen train toy_gan --loss non_saturating         the plain GAN
-    minigen train toy_gan --loss non_saturating --pack 4
+    minigen train toy_gan --loss non_saturating         the plain GAN; --pack 4 makes it PacGAN
     minigen train toy_gan --seeds 10                    ten trainings, one on each core
     minigen eval runs/toy_gan-1 -n 2500                 the same numbers again
 
-Not trained at length yet, no number.
+Measured on 2026-11-23 with --seeds 10, by 2,500 samples of each seed, mean and its standard error:
+
+                    modes of 25        within 3 sigma    KL, nats          width of the spots
+    WGAN-GP         25.000 +- 0.000    93.5 +- 0.7 %     0.013 +- 0.005    0.41 +- 0.01
+    plain GAN       24.10 +- 0.48      43.8 +- 4.0 %     0.274 +- 0.057    1.02 +- 0.03
+
+WGAN-GP is the default, 6,000 steps, 1.4 to 6 minutes a seed on two cores with other work, the plain
+GAN `--loss non_saturating --waves 0 --lr 1e-3 --beta1 0.5 --beta2 0.999`, a minute a seed. What no
+published number says: the spots of G are too narrow.
+
+Published for 400,000 steps: GAN 17.3 modes, PacGAN4 24.8 and 93.6 % (arXiv 1712.04086). There G has
+4 layers of 400 with batch norm, D 3 of 200 maxout units of 5 pieces. Here both are smaller, D reads
+waves of x, the learning rate falls to 0, and the weights of G are averaged.
 """
 
 import logging
