@@ -16,7 +16,7 @@ of least squares: D answers 1 to true and 0 to made pictures.
     L_idt     = E |G(y) - y|_1 + E |F(x) - x|_1,   weight cycle identity             section 5.2
 
     G: x -> conv 7 x 7 -> [conv 3 x 3 of stride 2] -> residual blocks
-         -> [twice the size, conv 3 x 3] -> conv 3 x 3 -> + x
+         -> [twice the size, conv 3 x 3 -> + what this size saw] -> conv 3 x 3 -> + x
 
 D sees G's pictures of the last steps too, by way of a pool of 50: else both networks may go round
 in circles, D forgetting what G did before.
@@ -25,11 +25,11 @@ Shapes: x of X and y of Y (N, H, W, channels) in [-1, 1]; scores of patches (N, 
 
 Differs from the paper in: pictures of 32 pixels with few and narrow layers; G adds to its input,
 and adds nothing at the start, so that it begins with F(G(x)) = x and changes what it must: at that
-tip of eq. 2 a lambda of 10 drowns the game, so it is 2; G grows by nn.ResizeConv2d and ends with a
-small filter; zero padding; a norm only inside of the residual blocks, as a group norm: an instance
-norm right behind a convolution forgets the colour of a flat background; silu, as rectifiers without
-a norm may die; no norm in D; where a style has a place, as a hatching does, a learned map tells G
-where it is.
+tip of eq. 2 a lambda of 10 drowns the game, so it is 2; G grows by nn.ResizeConv2d, adds what it
+saw at that size, as lines of one pixel have no room at half of it, and ends with a small filter;
+zero padding; a norm only inside of the residual blocks, as a group norm: an instance norm right
+behind a convolution forgets the colour of a flat background; silu, as rectifiers without a norm may
+die; no norm in D; where a style has a place, as a hatching does, a learned map tells G where it is.
 
 Recipe: minigen/recipes/scenes_cyclegan.py. Derivation: docs/derivations/cyclegan.md.
 Notebook: notebooks/19_translation.ipynb.
@@ -99,11 +99,13 @@ class Generator(nn.Module):
             raise ValueError(f"cyclegan: x is {tuple(x.shape)}, expected (N, {str(self.shape)[1:]}")
         h = self.input(x)
         h = silu(h if self.positions is None else h + self.positions)  # (N, H, W, C)
+        fine = []  # what each size saw
         for shrink in self.shrink:
+            fine.append(h)
             h = silu(shrink(h))  # -> (N, H/2, W/2, O)
         h = self.blocks(h)
         for grow in self.grow:
-            h = silu(grow(h))  # -> (N, 2H, 2W, O)
+            h = silu(grow(h) + fine.pop())  # -> (N, 2H, 2W, O)
         return self.output(h) + x
 
 
