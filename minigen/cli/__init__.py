@@ -18,6 +18,7 @@ from minigen.cli.options import Parser
 
 COMMANDS = {
     "paint": "draw pictures from prompts",
+    "stylize": "paint a picture in the manner of another",
     "translate": "turn pictures into another kind of picture",
     "train": "train a recipe's model, or go on with a run",
     "sample": "draw samples from a run's model",

@@ -18,11 +18,13 @@ Kernels: kernels/adamw, kernels/ema and kernels/clip_grad_norm go over all param
 from minigen.optim.adam import Adam, AdamW
 from minigen.optim.average import EMA
 from minigen.optim.clip import clip_grad_norm
+from minigen.optim.lbfgs import LBFGS
 from minigen.optim.muon import Muon, orthogonalise, split_matrices
 from minigen.optim.sgd import SGD
 
 __all__ = [
     "EMA",
+    "LBFGS",
     "SGD",
     "Adam",
     "AdamW",
