@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from minigen.backend import use_kernels
 from minigen.cli import main
 from minigen.data.pixels import load_image, read_metadata, save_png
 from minigen.data.textures import LABELS, TONES, leaf_picture, texture, tones
@@ -90,6 +91,16 @@ def test_variants_keep_what_the_labels_say(rng):
     assert len(LABELS) == 34
 
 
+def test_the_features_that_ship_paint_nearer_to_a_style_than_its_own_corners_are():
+    with use_kernels("auto"):
+        numbers, sheet = texture_features.painted(texture_features.vgg(), 1, size=96)
+    painted = {name: float(value) for name, value in numbers.items()}
+    assert painted["painting: loss taken away"] >= 0.95
+    assert painted["... distance to the style"] < painted["... of another corner of the style"]
+    assert painted["... distance to the content"] < painted["... of another content"]
+    assert sheet.shape == (96, 3 * 98 - 2, 3)
+
+
 # ------------------------------------------------------------------------------------------- AdaIN
 
 
@@ -136,6 +147,22 @@ def test_a_picture_is_painted_by_gatys(files, features, capsys):
     assert "2 steps: the loss fell from" in log
     assert load_image("out.png").shape == (40, 48, 3)
     assert json.loads(read_metadata("out.png")["minigen"])["style"] == ["ink.png"]
+
+
+@pytest.mark.parametrize("kind", ["palette.png", "cmyk.jpg", "deep.png", "clear.png", "moving.gif"])
+def test_pictures_of_every_kind_are_taken(files, features, kind):
+    frames = [Image.open(name).resize((40, 40)) for name in ("ink.png", "oil.png")]
+    first = {
+        "palette.png": lambda x: x.convert("P"),
+        "cmyk.jpg": lambda x: x.convert("CMYK"),
+        "deep.png": lambda x: Image.fromarray(np.asarray(x.convert("L")).astype(np.uint16) * 257),
+        "clear.png": lambda x: x.convert("RGBA"),
+        "moving.gif": lambda x: x,
+    }[kind](frames[0])
+    more = {"save_all": True, "append_images": frames[1:]} if kind == "moving.gif" else {}
+    first.save(kind, **more)
+    assert stylize(features, "--style", kind, "--out", "out.png") == 0
+    assert load_image("out.png").shape == (40, 48, 3)
 
 
 def test_several_styles_noise_adam_and_a_smaller_size(files, features):
