@@ -11,10 +11,11 @@ background (minigen/data/textures.py), and the network is asked which of 16 text
 does with its VGG; `vgg` gives the result to those who measure style.
 
 What to expect (two cores with other work, one seed, 2026-11-23): 26 minutes, the loss is 0.32 at
-step 750, 0.24 at the end. By `minigen eval texture_features -n 1000`: of what is in a picture, 57.5
-+- 0.8 % of the textures, 46.2 +- 1.3 % of the shapes and 94.9 +- 0.4 % of the tones are found. By its
-Gram matrices 64.3 +- 2.8 % of 300 grey textures find their other half, by those of the untrained
-network 56.7 +- 2.9 %. Three pictures of 256 x 256, painted in the manner of a texture in 150 steps:
+step 750, 0.24 at the end. By `minigen eval texture_features -n 1000`: of what is in a picture,
+57.5 +- 0.8 % of the textures, 46.2 +- 1.3 % of the shapes and 94.9 +- 0.4 % of the tones are found.
+By its Gram matrices 64.3 +- 2.8 % of 300 grey textures find their other half, by those of the
+untrained network 56.7 +- 2.9 %. Three pictures of 256 x 256, painted in the manner of a texture in
+150 steps:
 
     loss taken away              98.8 +- 0.4 %
     distance to the style        0.0044 +- 0.0018    another corner of the style 0.0080 +- 0.0022
