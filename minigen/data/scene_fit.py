@@ -13,6 +13,7 @@ a mixture of two coverages; see `Ink`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -111,6 +112,16 @@ def gauss_newton(amount: np.ndarray, region: np.ndarray, fit: Fit, ink: Ink, ste
         fit = Fit(fit.shape, x, y, r, fit.error)
     error = ((amount - ink.draw(fit)) ** 2 * region).sum((1, 2, 3))
     return fit._replace(error=error)
+
+
+def nearest_of(candidates: Sequence[Fit], amount: np.ndarray, region: np.ndarray, ink: Ink) -> Fit:
+    """Of several fits for each object and shape the one whose drawing comes closest."""
+    fits = [gauss_newton(amount, region, fit, ink, steps=0) for fit in candidates]
+    best = fits[0]
+    for other in fits[1:]:
+        nearer = other.error < best.error
+        best = Fit(*(np.where(nearer, a, b) for a, b in zip(other, best, strict=True)))
+    return best
 
 
 def best_rows(fits: Fit, rank: int = 0) -> np.ndarray:
