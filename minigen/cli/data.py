@@ -6,6 +6,8 @@ contrast stretched, and variants added. The originals are only read. What was st
 the same command is given again."""
 
 import argparse
+import errno
+import sys
 from pathlib import Path
 
 from minigen.cli.options import add_settings, given, settings_of_config
@@ -34,9 +36,19 @@ def add_options(parser: argparse.ArgumentParser, words: list[str]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from minigen.data.prepare import prepare, summary, write_report
+    from minigen.train import SaveError
 
     settings = Settings(**given(args, settings_of_config(Settings)))
-    pictures = prepare(args.folder, args.out, settings)
+    try:
+        pictures = prepare(args.folder, args.out, settings)
+        report = write_report(pictures, Path(args.out), settings)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on", file=sys.stderr)
+        raise
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise SaveError(f"{error}; with more space, the same command goes on") from error
     print(summary(pictures))
-    print(write_report(pictures, Path(args.out), settings))
+    print(report)
     return 0

@@ -233,9 +233,13 @@ def test_the_command_says_what_became_of_them(photos, tmp_path, capsys):
     assert str(tmp_path / "out" / "report.html") in said
 
 
-def test_ctrl_c_ends_the_command_with_130(photos, tmp_path, monkeypatch):
-    stop_after(1, KeyboardInterrupt(), monkeypatch)
-    assert main(["data", "prepare", str(photos), "--out", str(tmp_path / "out")]) == 130
+@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (FULL, 1)])
+def test_a_command_that_was_stopped_says_how_it_goes_on(
+    error, code, photos, tmp_path, monkeypatch, capsys
+):
+    stop_after(1, error, monkeypatch)
+    assert main(["data", "prepare", str(photos), "--out", str(tmp_path / "out")]) == code
+    assert "the same command goes on" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [["nothing", "--out", "x"], ["{photos}"], ["{photos}", "--out"]])
