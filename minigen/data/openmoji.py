@@ -95,7 +95,7 @@ def openmoji(
 
     Raises: ValueError for a size, split or group that is not there, and without the extra `art`
     where nothing is cached.
-    Cost: about 25 seconds the first time, then a tenth of one.
+    Cost: under a minute the first time, then half a second.
     """
     if size not in SIZES:
         raise ValueError(f"openmoji: got size = {size}, expected {_either(SIZES)}")
