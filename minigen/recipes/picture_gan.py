@@ -12,7 +12,22 @@ Stacked MNIST lays three digits on top of each other as red, green and blue: 1,0
 probable as the others, drawn anew for every batch. How many of them a model makes is counted with
 the classifier that ships.
 
-Not trained at length yet, no number.
+Measured on 2026-11-23, one seed, two cores shared with other work.
+
+Fashion-MNIST by 2,048 samples, DCGAN, 4,000 steps in 9 minutes: FID 7.11 +- 0.18, of test pictures
+against others 0.107 +- 0.028; precision 0.71, recall 0.42, coverage 0.18 (of test pictures 0.90,
+0.89, 0.96). Outlines are right, cloth is grainy. WGAN-GP is not trained at length yet.
+
+Stacked MNIST by 26,000 samples, 4,000 steps in 9 minutes:
+
+    DCGAN                    987 of 1,000 modes, KL 0.40 nats
+    DCGAN with --pack 2      984, KL 0.49
+    test pictures            1,000, KL 0.024
+
+All modes are nearly there with or without packing, and the three colours are independent of each
+other. What is not right is how often each digit comes: a fifth to a quarter are read as 3, where
+blurred ones go. Published for 50 passes over 128,000 stacked pictures: 99 modes for a DCGAN, 1,000
+and KL 0.06 for PacDCGAN2 (arXiv 1712.04086).
 """
 
 from collections.abc import Callable
