@@ -10,7 +10,7 @@ An edge is averaged along itself and stays sharp. How strong the noise is, sigma
 the finest wavelet coefficients, most of which are noise only; a picture that has hardly any stays
 as it is.
 
-Source: A. Buades, B. Coll and J.-M. Morel, A non-local algorithm for image denoising, 2005, eq. 1;
+Source: A. Buades, B. Coll and J.-M. Morel, A non-local algorithm for image denoising, 2005;
 D. Donoho and I. Johnstone, Ideal spatial adaptation by wavelet shrinkage, 1994 (sigma).
 """
 

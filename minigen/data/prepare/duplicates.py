@@ -11,8 +11,7 @@ the cosine transform C ::
 Copies differ in a few bits. So do two drawings of one outline in different colours, and those are
 no copies; so a duplicate must be near in a picture of 8 x 8 colours as well.
 
-Source: C. Zauner, Implementation and benchmarking of perceptual image hash functions, 2010,
-section 3.2.1.
+Source: C. Zauner, Implementation and benchmarking of perceptual image hash functions, 2010.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ known.
 
 Source: N. Otsu, A threshold selection method from gray-level histograms, 1979; L. Vincent and P.
 Soille, Watersheds in digital spaces, 1991; R. Achanta et al., SLIC superpixels, 2012; Y. Boykov and
-M.-P. Jolly, Interactive graph cuts for optimal boundary and region segmentation, 2001, eq. 1.
+M.-P. Jolly, Interactive graph cuts for optimal boundary and region segmentation, 2001.
 """
 
 from __future__ import annotations
