@@ -21,12 +21,11 @@ against others 0.107 +- 0.028; precision 0.71, recall 0.42, coverage 0.18 (of te
 Stacked MNIST by 26,000 samples, 4,000 steps in 9 minutes:
 
     DCGAN                    987 of 1,000 modes, KL 0.40 nats
-    DCGAN with --pack 2      984, KL 0.49
-    test pictures            1,000, KL 0.024
+    DCGAN with --pack 2      984, KL 0.49; 22.7 % of the digits are read as 3
+    test pictures            1,000, KL 0.024; the most frequent digit is 1, 11.3 %
 
-All modes are nearly there with or without packing, and the three colours are independent of each
-other. What is not right is how often each digit comes: a fifth to a quarter are read as 3, where
-blurred ones go. Published for 50 passes over 128,000 stacked pictures: 99 modes for a DCGAN, 1,000
+Nearly all modes are there with or without packing. What is not right is how often each digit comes:
+blurred ones are read as 3. Published for 50 passes over 128,000 stacked pictures: 99 modes for a DCGAN, 1,000
 and KL 0.06 for PacDCGAN2 (arXiv 1712.04086).
 """
 
@@ -211,7 +210,16 @@ def _modes_report(images: np.ndarray, true: np.ndarray) -> Report:
         of = f"n = {modes.of}"
         numbers[f"modes found of {len(modes.counts)}{what}"] = Measured(modes.found, of=of)
         numbers[f"KL of the modes{what}"] = Measured(modes.kl, unit="nats", of=of)
+        digit, share = most_frequent_digit(modes)
+        numbers[f"most frequent digit{what}"] = Measured(100 * share, unit="%", of=f"a {digit}")
     return Report(numbers, {"samples": sheet(images)}, _said(found))
+
+
+def most_frequent_digit(modes: Modes) -> tuple[int, float]:
+    """Which digit is met most often, whatever its colour, and its share: 1/10 if all are alike."""
+    counts = modes.counts.reshape(10, 10, 10)  # red, green, blue
+    shares = sum(counts.sum(axis=axes) for axes in ((1, 2), (0, 2), (0, 1))) / (3 * counts.sum())
+    return int(np.argmax(shares)), float(np.max(shares))
 
 
 def _said(modes: Modes) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
+from minigen.metrics.modes import count_modes
 from minigen.recipes import picture_gan, toy_gan
 from minigen.train import DivergedError, RunFolder
 
@@ -139,6 +140,11 @@ def test_stacked_digits_can_be_trained_and_their_modes_counted(tmp_path, rng):
     report = picture_gan.evaluate(run, 30, rng)
     assert 1 <= report.numbers["modes found of 1000"].value <= 30
     assert any("few modes" in remark for remark in report.remarks)
+
+
+def test_the_most_frequent_digit_counts_all_colours():
+    modes = count_modes(np.array([123, 131, 393]), 3, 1000)
+    assert picture_gan.most_frequent_digit(modes) == (3, 4 / 9)
 
 
 def test_a_run_that_diverges_keeps_its_checkpoint_and_says_why(tmp_path):
