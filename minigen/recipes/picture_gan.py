@@ -25,8 +25,8 @@ Stacked MNIST by 26,000 samples, 4,000 steps in 9 minutes:
     test pictures            1,000, KL 0.024; the most frequent digit is 1, 11.3 %
 
 Nearly all modes are there with or without packing. What is not right is how often each digit comes:
-blurred ones are read as 3. Published for 50 passes over 128,000 stacked pictures: 99 modes for a DCGAN, 1,000
-and KL 0.06 for PacDCGAN2 (arXiv 1712.04086).
+blurred ones are read as 3. Published for 50 passes over 128,000 stacked pictures: 99 modes for a
+DCGAN, 1,000 and KL 0.06 for PacDCGAN2 (arXiv 1712.04086).
 """
 
 from collections.abc import Callable
