@@ -14,7 +14,15 @@ from minigen.autograd import Tensor
 from minigen.backend import Array, array_module, in_use, move, recorded
 from minigen.kernels.threads import cores, one_blas_thread, parallel_map, small_work, use_threads
 
-__all__ = ["cores", "in_parts", "one_blas_thread", "parallel_map", "size_of", "split", "use_threads"]
+__all__ = [
+    "cores",
+    "in_parts",
+    "one_blas_thread",
+    "parallel_map",
+    "size_of",
+    "split",
+    "use_threads",
+]
 
 
 def split(batch: Any, parts: int) -> list[Any]:
