@@ -1,6 +1,6 @@
 """AdaIN's decoder: any style in one pass, learnt from drawn pictures alone.
 
-    minigen train adain                             about 10 minutes
+    minigen train adain
     minigen sample runs/adain-1 -n 4                contents, styles, and each in the manner of each
     minigen eval runs/adain-1 -n 64                 runs/... or the weights that ship:
     minigen stylize photo.png --style style.png --method adain
@@ -9,7 +9,13 @@ The encoder is that of minigen/recipes/texture_features.py and stays as it is. C
 are leaf pictures and textures of minigen/data/textures.py, 64 pixels wide; no photograph is among
 them.
 
-Not trained at length yet, no number.
+What to expect (two cores with other work, one seed, 2026-11-23): 14 minutes, the loss is 5.7 at step
+125, 2.8 at the end. By `minigen eval adain -n 32`, of pairs 128 pixels wide that are new:
+
+    distance to the style        0.475 +- 0.026      of the content as it was 1.72 +- 0.17
+    distance to the content      0.936 +- 0.041      of another content 1.58 +- 0.05
+    strength 0                   off by 0.241 +- 0.012 of a pixel in [-1, 1], root of the mean square
+    256 x 256 pixels             0.28 s
 """
 
 import time
