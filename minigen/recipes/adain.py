@@ -9,12 +9,12 @@ The encoder is that of minigen/recipes/texture_features.py and stays as it is. C
 are leaf pictures and textures of minigen/data/textures.py, 64 pixels wide; no photograph is among
 them.
 
-What to expect (two cores with other work, one seed, 2026-11-23): 14 minutes, the loss is 5.7 at step
-125, 2.8 at the end. By `minigen eval adain -n 32`, of pairs 128 pixels wide that are new:
+What to expect (two cores with other work, one seed, 2026-11-23): 14 minutes, the loss is 5.7 at
+step 125, 2.8 at the end. By `minigen eval adain -n 32`, of pairs 128 pixels wide that are new:
 
     distance to the style        0.475 +- 0.026      of the content as it was 1.72 +- 0.17
     distance to the content      0.936 +- 0.041      of another content 1.58 +- 0.05
-    strength 0                   off by 0.241 +- 0.012 of a pixel in [-1, 1], root of the mean square
+    pixels in [-1, 1], strength 0    off by 0.241 +- 0.012, root of the mean square
     256 x 256 pixels             0.28 s
 """
 
