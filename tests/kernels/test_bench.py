@@ -312,7 +312,7 @@ def test_every_kernel_that_compiles_is_warmed_up(monkeypatch, capsys):
         (["--ops", "conv3d"], "--ops has 'conv3d', expected some of avg_pool2d, conv2d"),
         (["--only", "nothing of this name"], "no case is called 'nothing of this name'"),
         (["--against", "jax"], "invalid choice: 'jax'"),
-        (["--profile", "toy"], "--profile has 'toy', expected one of classifier, "),
+        (["--profile", "toy"], "--profile has 'toy', expected one of adain, classifier, "),
         (["--profile", "toy_flow", "--out", "nowhere/a.png"], "there is no folder nowhere"),
         (["--out", "a.png"], "--out names the chart of --profile, which is not given"),
         (["--tune", "--only", "silu"], "--tune takes --ops and --quick, no other option"),
