@@ -9,9 +9,9 @@ vgg19 in safetensors. Pictures larger than --size are reduced. Ctrl-C keeps the 
 import argparse
 import json
 import logging
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -113,7 +113,7 @@ def _gatys(
 
     own = {name: getattr(args, name) for name in ("steps", "optimizer", "start")}
     config = NeuralStyleConfig(**{name: value for name, value in own.items() if value is not None})
-    config = _stronger(config, args.strength)
+    config = replace(config, style_weight=config.style_weight * args.strength)
     network = vgg(args.features or "texture_features")
     rng = np.random.default_rng(args.seed or 0)
     so_far: list[np.ndarray] = [content]
@@ -142,12 +142,6 @@ def _gatys(
         *(len(first) - 1, first[0], first[-1], 100 * (1 - first[-1] / first[0])),
     )
     return painted, False
-
-
-def _stronger(config: Any, strength: float) -> Any:
-    from dataclasses import replace
-
-    return replace(config, style_weight=config.style_weight * strength)
 
 
 def _load(path: str, size: int) -> np.ndarray:

@@ -26,7 +26,8 @@ from minigen.data.loader import Loader
 from minigen.data.mnist import fashion_mnist
 from minigen.data.pixels import grid, to_float, to_uint8
 from minigen.metrics.adversarial import diagnose
-from minigen.metrics.pictures import judge_pictures
+from minigen.metrics.agreement import outputs
+from minigen.metrics.pictures import check_number, compare
 from minigen.metrics.report import Measured, Report, mean_of
 from minigen.models.gan import stylegan2
 from minigen.models.gan.diff_augment import diff_augment
@@ -169,8 +170,12 @@ def evaluate(
     model, seer = _trained(run), judge("fashion")
     train, test = fashion_mnist("train")[0], fashion_mnist("test")[0]
 
+    x, known = (outputs(seer.features, true) for true in (test, train))
+
     def judged(psi: float) -> Report:
-        return judge_pictures(draw(model, n, rng, psi), test, train, seer.features, rng)
+        images = draw(model, n, rng, psi)
+        check_number(images, test)
+        return compare(images, train, x, outputs(seer.features, images), known, rng)
 
     report = judged(truncation_psi)
     for psi in PSIS if sweep else ():

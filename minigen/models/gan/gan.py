@@ -35,7 +35,7 @@ from minigen import nn
 from minigen.autograd import Tensor, no_grad
 from minigen.backend import Array
 from minigen.nn import init
-from minigen.ops import bce_with_logits, concat, cos, leaky_relu, relu, sin
+from minigen.ops import bce_with_logits, concat, cos, leaky_relu, relu, sigmoid, sin
 
 LOSSES = ("non_saturating", "minimax")  # of G
 
@@ -120,7 +120,9 @@ def discriminator_loss(
         fake = model.G(latents(model, len(x), rng))
     on_real, on_fake = model.D(Tensor(x)), model.D(fake)
     loss = bce_with_logits(on_real, 1.0) + bce_with_logits(on_fake, 0.0)
-    return loss, {"D_real": _mean_probability(on_real), "D_fake": _mean_probability(on_fake)}
+    with no_grad():
+        numbers = {"D_real": sigmoid(on_real).mean(), "D_fake": sigmoid(on_fake).mean()}
+    return loss, {name: value.item() for name, value in numbers.items()}
 
 
 def generator_loss(
@@ -140,7 +142,3 @@ def sample(model: Any, n: int, rng: np.random.Generator) -> Array:
     """G(z) for `n` new z: (n, ...), float32."""
     with no_grad():
         return model.G(latents(model, n, rng)).data
-
-
-def _mean_probability(logits: Tensor) -> float:
-    return float((1 / (1 + np.exp(-logits.numpy().clip(-80, 80)))).mean())

@@ -49,6 +49,7 @@ from minigen.ops import (
     concat,
     conv2d,
     leaky_relu,
+    sigmoid,
     sqrt,
     upsample,
     where,
@@ -309,7 +310,9 @@ def discriminator_loss(
     on_real = model.D(augment(Tensor(x), rng))
     on_fake = model.D(augment(fake, rng))
     loss = bce_with_logits(on_real, 1.0) + bce_with_logits(on_fake, 0.0)
-    return loss, {"D_real": _mean_probability(on_real), "D_fake": _mean_probability(on_fake)}
+    with no_grad():
+        numbers = {"D_real": sigmoid(on_real).mean(), "D_fake": sigmoid(on_fake).mean()}
+    return loss, {name: value.item() for name, value in numbers.items()}
 
 
 def generator_loss(
@@ -354,10 +357,6 @@ def path_length_loss(
     off = lengths - model.path_length.data
     moved = follow(model.path_length, float(lengths.data.mean()))
     return (off * off).mean() * (weight * every) + moved, {"path": float(lengths.data.mean())}
-
-
-def _mean_probability(logits: Tensor) -> float:
-    return float((1 / (1 + np.exp(-logits.numpy().clip(-80, 80)))).mean())
 
 
 # ---------------------------------------------------------------------------------------- pictures
