@@ -13,6 +13,7 @@ from minigen.nn.norm import BatchNorm2d, GroupNorm, InstanceNorm2d, LayerNorm, R
 from minigen.nn.patch import PatchDiscriminator, ResizeConv2d
 from minigen.nn.penalty import r1_penalty, squared_slopes
 from minigen.nn.spectral_norm import SpectralNorm
+from minigen.nn.text import TextTransformer
 from minigen.nn.transformer import FeedForward, TransformerBlock
 from minigen.nn.unet import UNet, UNetConfig
 
@@ -41,6 +42,7 @@ __all__ = [
     "ResizeConv2d",
     "Sequential",
     "SpectralNorm",
+    "TextTransformer",
     "TransformerBlock",
     "UNet",
     "UNetConfig",

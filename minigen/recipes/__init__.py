@@ -26,8 +26,9 @@ from types import ModuleType
 
 
 def recipe_names() -> list[str]:
-    """The modules in this folder."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    """The modules in this folder; those with a leading underscore are shared by several."""
+    names = (module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(name for name in names if not name.startswith("_"))
 
 
 def load_recipe(name: str) -> ModuleType:

@@ -24,12 +24,12 @@ from tqdm import trange
 
 from minigen.autograd import Tensor
 from minigen.backend import auto_unless_chosen
+from minigen.data.captioned import SCENES_SHOWN, drop_prompts
 from minigen.data.loader import Loader
 from minigen.data.pixels import to_float, to_uint8
-from minigen.data.scene_judge import ATTRIBUTES, summary
-from minigen.data.scene_parser import judge_many
-from minigen.data.scenes import HeldOut, sample_batch
+from minigen.data.scenes import sample_batch
 from minigen.data.words import SCENE_CAPTION_LENGTH, SCENE_WORDS
+from minigen.metrics.obedience import scene_obedience
 from minigen.models.flow_matching import flow_matching
 from minigen.models.flow_matching.flow_matching import FlowMatchingConfig
 from minigen.models.text_to_image.text_unet import TextUNet, TextUNetConfig
@@ -40,23 +40,6 @@ from minigen.train import RunFolder, WeightsFile, config_from, load_model, optio
 from minigen.train import train as run_training
 
 NO_HIDDEN_LAYER = ("word", "position", "positions", "input", "output")  # AdamW's, though matrices
-SHOWN = (  # the captions of the sample pictures
-    "a large red circle above a small blue square on a white background",
-    "a small blue square above a large red circle on a white background",
-    "a small green ring left of a large orange triangle on a black background",
-    "a large yellow cross right of a small purple diamond on a white background",
-    "a small red cross on a blue background",
-    "a large green triangle on a yellow background",
-    "a red circle",
-    "a white diamond below a purple cross on a green background",
-)
-# Captions of an evaluation: the share of two objects, and whether with untrained colours of shapes.
-KINDS: dict[str, tuple[float, HeldOut]] = {
-    "one object": (0.0, "never"),
-    "two objects": (1.0, "never"),
-    "untrained, one object": (0.0, "only"),
-    "untrained, two objects": (1.0, "only"),
-}
 
 
 @dataclass(frozen=True)
@@ -110,9 +93,7 @@ def batch(rng: np.random.Generator, config: Config) -> tuple[np.ndarray, np.ndar
         drop_size=config.drop_size,
         drop_background=config.drop_background,
     )
-    words = SCENE_WORDS.encode(captions)
-    words[rng.random(len(words)) < config.no_prompt] = 0
-    return to_float(pictures), words
+    return to_float(pictures), drop_prompts(SCENE_WORDS.encode(captions), config.no_prompt, rng)
 
 
 @auto_unless_chosen()
@@ -141,7 +122,7 @@ def train(config: Config, run: RunFolder) -> None:
         lr_schedule=partial(warmup_linear, warmup_steps=config.warmup_steps),
         ema=EMA(model, config.ema),
         workers=config.workers,
-        sample=lambda model, rng: draw(model, config, SHOWN, rng),
+        sample=lambda model, rng: draw(model, config, SCENES_SHOWN, rng),
         sample_every=config.sample_every,
         save_every=config.save_every,
         log_every=config.log_every,
@@ -197,24 +178,9 @@ def evaluate(
     steps: int | None = None,
     guidance: float | None = None,
 ) -> dict[str, float]:
-    """Shares of `n` captions of each kind whose picture is right, read by the parser.
-
-    exactly right   the picture is a scene of the caption, outlines and all
-    named right     the scene that the picture comes nearest to is one; then attribute by attribute
-    """
+    """Shares of `n` captions of each kind whose picture is right, minigen/metrics/obedience.py."""
     config, model = _trained(run, sampler, steps, guidance)
-    scores: dict[str, float] = {}
-    for kind, (pairs, held_out) in KINDS.items():
-        captions = sample_batch(
-            n, rng, pairs=pairs, held_out=held_out, drop_size=0, drop_background=0
-        )[1]
-        pictures = draw(model, config, captions, rng)
-        exactly = summary(judge_many(pictures, captions))
-        named = summary(judge_many(pictures, captions, nearest=True))
-        scores[f"{kind}: exactly right"] = exactly["all_right"]
-        scores[f"{kind}: named right"] = named["all_right"]
-        scores |= {f"{kind}: {name}": named[name] for name in ATTRIBUTES if name in named}
-    return scores
+    return scene_obedience(lambda captions: draw(model, config, captions, rng), n, rng)
 
 
 def _trained(

@@ -189,7 +189,8 @@ class _Training:
                         self.save()
                     raise
             done = f"{self.run.path}: {self.state.step} steps in {clock(self.state.seconds)}"
-            _log.info("%s; look at samples with: minigen sample %s", done, self.run.path)
+            last = self.run.path == self.run.whole  # not a stage that others follow
+            _log.info(done + (f"; look at samples with: minigen sample {self.run.path}" * last))
         except KeyboardInterrupt:
             _log.info("stopped after step %d; go on with: %s", self.saved, self.command())
             raise
@@ -357,4 +358,5 @@ class _Training:
         self.draw()
 
     def command(self) -> str:
-        return f"minigen train {self.run.recipe} --resume {self.run.path}"
+        recipe = self.run.recipe.partition("/")[0]  # of a stage, that of its run
+        return f"minigen train {recipe} --resume {self.run.whole}"

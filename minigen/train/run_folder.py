@@ -49,12 +49,13 @@ class RunFolder:
     path    the folder
     recipe  name of the module in minigen/recipes that made it
     config  the recipe's settings, a dict as in config.json
+    whole   the folder that commands name: path, but of a stage that of the run it belongs to
 
     Raises: FileNotFoundError or ValueError where `path` is no run folder.
     """
 
     def __init__(self, path: str | Path):
-        self.path = Path(path)
+        self.path = self.whole = Path(path)
         file = self.path / "config.json"
         if not file.is_file():
             raise FileNotFoundError(f"run folder: {self.path} is none: it has no config.json")
@@ -90,6 +91,21 @@ class RunFolder:
             raise OSError(f"cannot make a run folder in {parent}: {error.strerror}") from error
         cls._write_config(path, recipe, config)
         return cls(path)
+
+    def stage(self, name: str) -> "RunFolder":
+        """A folder within this one, for a training that comes before the run's last one.
+
+        What a first stage has learnt, runs/dalle-1/autoencoder, is built upon by the next.
+
+        Raises: OSError where the folder cannot be made.
+        """
+        path = self.path / name
+        for folder in ("samples", "checkpoints"):
+            (path / folder).mkdir(parents=True, exist_ok=True)
+        self._write_config(path, f"{self.recipe}/{name}", self.config)
+        inner = RunFolder(path)
+        inner.whole = self.whole
+        return inner
 
     @staticmethod
     def _write_config(path: Path, recipe: str, config: Mapping[str, Any]) -> None:

@@ -73,7 +73,7 @@ class TextUNetConfig:
         )
 
 
-class TextEncoder(nn.Module):
+class TextEncoder(nn.TextTransformer):
     """Words to what the U-Net reads: a Transformer without a causal mask, and three views of it.
 
     Shapes: words (N, L) -> tokens (N, L, D) for attention, caption (N, E) for the residual blocks,
@@ -82,23 +82,16 @@ class TextEncoder(nn.Module):
 
     def __init__(self, config: TextUNetConfig, *, rng: np.random.Generator):
         D, L, E = config.text_width, config.caption_length, config.embedding_width
+        super().__init__(config.vocabulary, L, D, config.text_layers, config.text_heads, rng=rng)
         self.layout_shape = (config.layout_size, config.layout_size, config.layout_channels)
-        self.word = nn.Embedding(config.vocabulary, D, rng=rng)
-        self.position = nn.Embedding(L, D, rng=rng)
-        self.blocks = nn.ModuleList(
-            [nn.TransformerBlock(D, config.text_heads, rng=rng) for _ in range(config.text_layers)]
-        )
-        self.norm = nn.LayerNorm(D)
         self.whole = nn.Linear(L * D, 2 * E, rng=rng)
         self.caption = nn.Linear(2 * E, E, rng=rng)
         self.layout = nn.Linear(2 * E, math.prod(self.layout_shape), rng=rng)
 
-    def forward(self, words: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-        N, L = words.shape
-        tokens = self.word(words) + self.position(np.arange(L))  # (N, L, D)
-        for block in self.blocks:
-            tokens = block(tokens)
-        tokens = self.norm(tokens)
+    def forward(  # type: ignore[override]
+        self, words: np.ndarray
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        N, tokens = len(words), super().forward(words)  # (N, L, D)
         h = silu(self.whole(tokens.reshape(N, -1)))  # (N, 2 E): which word stands where
         return tokens, self.caption(h), self.layout(h).reshape(N, *self.layout_shape)
 

@@ -1,0 +1,75 @@
+"""Pictures with captions, from one place: what every text-to-image model learns from.
+
+    data = captioned("scenes")
+    pictures, captions = data.draw(64, rng)         uint8 (64, 32, 32, 3), 64 strings
+    words = data.encode(captions)                   (64, 14) integers
+    words = drop_prompts(words, 0.1, rng)           in a tenth of the rows "no prompt"
+
+A caption is a row of numbers, 0 behind its end; a row of zeros is the empty caption, "no prompt",
+from which classifier-free guidance starts (arXiv 2207.12598, Alg. 1).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from minigen.data.scenes import CANVAS, sample_batch
+from minigen.data.words import SCENE_CAPTION_LENGTH, SCENE_WORDS, Words
+
+SOURCES = ("scenes",)
+SCENES_SHOWN = (
+    "a large red circle above a small blue square on a white background",
+    "a small blue square above a large red circle on a white background",
+    "a small green ring left of a large orange triangle on a black background",
+    "a large yellow cross right of a small purple diamond on a white background",
+    "a small red cross on a blue background",
+    "a large green triangle on a yellow background",
+    "a red circle",
+    "a white diamond below a purple cross on a green background",
+)
+
+
+@dataclass(frozen=True)
+class Captioned:
+    """Pictures with captions."""
+
+    words: Words  # what makes numbers of a caption
+    caption_length: int  # L, numbers of the longest caption
+    size: int  # pixels along each side
+    draw: Callable[[int, np.random.Generator], tuple[np.ndarray, list[str]]]  # of n; for training
+    shown: tuple[str, ...]  # captions of the pictures that a training shows
+
+    def encode(self, captions: Sequence[str]) -> np.ndarray:
+        """Numbers of the captions' words, (N, L), 0 behind the last."""
+        return self.words.encode(captions, self.caption_length)
+
+
+def captioned(
+    source: str = "scenes", *, drop_size: float = 0.2, drop_background: float = 0.25
+) -> Captioned:
+    """A source by its name.
+
+    scenes  drawn anew for each batch (minigen/data/scenes.py), half of them with two objects; of a
+            share of them the sizes, or the background, are not in the caption
+
+    Raises: ValueError for another name.
+    """
+    if source not in SOURCES:
+        raise ValueError(f"captioned: got {source!r}, expected {' or '.join(SOURCES)}")
+    draw = partial(sample_batch, drop_size=drop_size, drop_background=drop_background)
+    return Captioned(SCENE_WORDS, SCENE_CAPTION_LENGTH, CANVAS, draw, SCENES_SHOWN)
+
+
+def drop_prompts(words: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """A copy in which each caption is emptied with probability `share`: (N, L) -> (N, L).
+
+    Raises: ValueError for a share outside 0..1.
+
+    >>> drop_prompts(np.array([[3, 1, 0]]), 1.0, np.random.default_rng(0))
+    array([[0, 0, 0]])
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"drop_prompts: share is {share}, expected 0 to 1")
+    return np.where(rng.random((len(words), 1)) < share, 0, words)
