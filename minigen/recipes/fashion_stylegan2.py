@@ -179,7 +179,7 @@ def evaluate(
 
     report = judged(truncation_psi)
     for psi in PSIS if sweep else ():
-        numbers = judged(psi).numbers
+        numbers = (report if psi == truncation_psi else judged(psi)).numbers
         report |= Report(
             {
                 f"{name}, psi = {psi}": numbers[name]

@@ -63,6 +63,7 @@ class Config:
     cycle: float = option(2.0, "weight of the cycle loss")
     identity: float = option(0.25, "weight of the identity loss, as part of the cycle loss's")
     lr: float = option(5e-4, "largest learning rate of Adam; it falls in the second half")
+    d_lr: float = option(5e-4, "the same, of both discriminators")
     ema: float = option(0.995, "decay of the moving average of G and F")
     seed: int = option(0, "of weights and batches")
     sample_every: int = option(500, "steps between pictures")
@@ -108,7 +109,10 @@ def train(config: Config, run: RunFolder) -> None:
     model = CycleGAN(config.network(), rng=rng)
     makers = [(n, p) for n, p in model.named_parameters() if n.startswith(("G.", "F."))]
     judges = [(n, p) for n, p in model.named_parameters() if n.startswith("D_")]
-    adams = [AdamW(weights, config.lr, BETAS, 1e-8, 0.0) for weights in (makers, judges)]
+    adams = [
+        AdamW(weights, lr, BETAS, 1e-8, 0.0)
+        for weights, lr in ((makers, config.lr), (judges, config.d_lr))
+    ]
     draw = batches(config)
     shown = batches(replace(config, batch_size=SHOWN))(np.random.default_rng(TEST_SEED))
 
