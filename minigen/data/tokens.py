@@ -45,18 +45,28 @@ def from_tokens(tokens: np.ndarray, patch: Patch = 1, levels: int = 2) -> np.nda
 
 
 def draw_tokens(
-    logits: np.ndarray, rng: np.random.Generator, temperature: float = 1.0
+    logits: np.ndarray,
+    rng: np.random.Generator,
+    temperature: float = 1.0,
+    top_k: int | None = None,
 ) -> np.ndarray:
     """A token for each row, with the probabilities softmax(logits / temperature).
 
     The token at which the sum of the probabilities passes a number drawn evenly from 0 ... 1.
 
+    top_k  only the so many likeliest can be drawn, and those as likely as the last of them
+
     Shapes: (N, V) -> (N,) int64.
-    Raises: ValueError for a temperature that is not above 0.
+    Raises: ValueError for a temperature that is not above 0, or a top_k outside 1 ... V.
     """
     if not temperature > 0:
         raise ValueError(f"draw_tokens: temperature is {temperature}, expected a number above 0")
     logits = logits.astype(np.float64) / temperature
+    if top_k is not None:
+        if not 1 <= top_k <= logits.shape[-1]:
+            raise ValueError(f"draw_tokens: top_k is {top_k}, expected 1 to {logits.shape[-1]}")
+        least = np.partition(logits, -top_k, axis=-1)[:, -top_k, None]  # (N, 1)
+        logits = np.where(logits < least, -np.inf, logits)
     sums = np.exp(logits - logits.max(axis=-1, keepdims=True)).cumsum(axis=-1)  # (N, V)
     passed = sums <= rng.random(len(sums))[:, None] * sums[:, -1:]
     return passed.sum(axis=-1)

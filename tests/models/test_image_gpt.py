@@ -7,7 +7,6 @@ from every_picture import effects, fit, pictures, shaken, shares, squares
 from minigen.autograd import no_grad
 from minigen.backend import use_kernels
 from minigen.models.autoregressive.image_gpt import (
-    Cache,
     ImageGPT,
     ImageGPTConfig,
     log_prob,
@@ -45,12 +44,12 @@ def test_the_cache_changes_no_bit(n, kernels):
     """float64: the logits with the cache are those without, and `forward`'s but for rounding."""
     model, L = shaken(tiny(shape=(5, 5), width=32, heads=4), size=0.1), 25
     tokens = np.random.default_rng(1).integers(0, 2, (n, L))
-    cache = Cache(model, n)
+    cache = model.cache(n)
     with no_grad(), use_kernels(kernels):
         at_once = model(tokens).numpy()
         for i in range(L):
             kept = model.next_logits(tokens[:, :i], cache).numpy()
-            anew = model.next_logits(tokens[:, :i], Cache(model, n)).numpy()
+            anew = model.next_logits(tokens[:, :i], model.cache(n)).numpy()
             assert kept.tobytes() == anew.tobytes()
             np.testing.assert_allclose(kept, at_once[:, i], rtol=0, atol=1e-12)
 

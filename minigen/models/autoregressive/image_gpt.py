@@ -32,7 +32,8 @@ from minigen import nn
 from minigen.autograd import Tensor, no_grad
 from minigen.backend import Array, array_module, move
 from minigen.data.tokens import draw_tokens, from_tokens, to_tokens
-from minigen.ops import concat, cross_entropy, scaled_dot_product_attention
+from minigen.nn.cached import Cache, read
+from minigen.ops import concat, cross_entropy
 
 Callback = Callable[[float], None]  # (share of the pictures that is drawn)
 
@@ -96,46 +97,18 @@ class ImageGPT(nn.Module):
         where = self.row(places // config.grid[1]) + self.column(places % config.grid[1])
         return self.token(tokens) + where  # (N, L - first, D)
 
-    def next_logits(self, before: Array, cache: "Cache") -> Tensor:
+    def next_logits(self, before: Array, cache: Cache) -> Tensor:
         """The logits of the token after those in `before`: (N, L - 1) -> (N, V).
 
-        Places of which the cache holds keys and values are not computed again, so that the result
-        is that of an empty cache, to the last bit: each product has the shape of one place of the
-        batch, (N, D) by (D, ..), and each query meets room for all keys, the later ones hidden,
-        whatever is in the cache. `forward` multiplies all places at once, and rounds otherwise.
+        Places that the cache holds are not computed again, which changes no bit: nn/cached.py.
         """
-        places = range(cache.length, before.shape[1] + 1)
         x = self.inputs(before, cache.length)
-        hs = [x[:, k] for k in range(len(places))]  # (N, D) each
-        for block, keys, values in zip(self.blocks, cache.keys, cache.values, strict=True):
-            hs = [_one_place(block, h, keys, values, i) for h, i in zip(hs, places, strict=True)]
-        cache.length = places.stop
+        hs = read(self.blocks, [x[:, k] for k in range(x.shape[1])], cache)  # (N, D) each
         return self.logits(self.norm(hs[-1]))
 
-
-class Cache:
-    """Keys and values of the places that the network has read: room for all, (N, A, L, DH)."""
-
-    def __init__(self, model: ImageGPT, n: int):
-        config, weight = model.config, model.logits.weight.data
-        shape = (n, config.heads, config.grid[0] * config.grid[1], config.width // config.heads)
-        zeros = array_module(weight).zeros
-        self.keys = [zeros(shape, weight.dtype) for _ in range(config.layers)]
-        self.values = [zeros(shape, weight.dtype) for _ in range(config.layers)]
-        self.length = 0
-
-
-def _one_place(block: Any, x: Tensor, keys: Array, values: Array, i: int) -> Tensor:
-    """A block at place i, (N, D) -> (N, D); its key and value join those of the places before."""
-    attention, (N, A, L, DH) = block.attention, keys.shape
-    h = block.attention_norm(x)
-    keys[:, :, i] = attention.key(h).data.reshape(N, A, DH)
-    values[:, :, i] = attention.value(h).data.reshape(N, A, DH)
-    q = attention.query(h).reshape(N, A, 1, DH)
-    seen = (array_module(keys).arange(L) <= i)[None]  # (1, L)
-    y = scaled_dot_product_attention(q, keys, values, mask=seen)  # (N, A, 1, DH)
-    x = x + attention.out(y.reshape(N, A * DH))
-    return x + block.feed_forward(block.feed_forward_norm(x))
+    def cache(self, n: int) -> Cache:
+        """An empty one, for `n` pictures."""
+        return Cache(self.blocks, n, self.config.grid[0] * self.config.grid[1])
 
 
 def log_prob(model: ImageGPT, x: Array) -> Tensor:
@@ -188,10 +161,10 @@ def sample(
     first = rows // config.patch[0] * across
     if first and given is not None:
         tokens[:, :first] = to_tokens(given[:, :rows], config.patch).reshape(n, -1)
-    cache = Cache(model, n)
+    cache = model.cache(n)
     with no_grad():
         for i in range(first, down * across):
-            logits = model.next_logits(tokens[:, :i], cache if use_cache else Cache(model, n))
+            logits = model.next_logits(tokens[:, :i], cache if use_cache else model.cache(n))
             tokens[:, i] = draw_tokens(logits.numpy(), rng, temperature)
             if callback:
                 callback((i + 1) / (down * across))
