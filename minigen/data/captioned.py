@@ -12,11 +12,12 @@ from which classifier-free guidance starts (arXiv 2207.12598, Alg. 1).
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 
 from minigen.data.scenes import CANVAS, sample_batch
-from minigen.data.words import SCENE_CAPTION_LENGTH, SCENE_WORDS, Words
+from minigen.data.words import SCENE_CAPTION_LENGTH, SCENE_WORDS
 
 SOURCES = ("scenes",)
 SCENES_SHOWN = (
@@ -31,11 +32,23 @@ SCENES_SHOWN = (
 )
 
 
+class Vocabulary(Protocol):
+    """What makes numbers of captions: Words or BytePairs. 0 is the end and the padding."""
+
+    def __len__(self) -> int: ...  # rows of a word table, that of 0 included
+
+    def encode(self, captions: Sequence[str], length: int) -> np.ndarray: ...  # (N, length) int64
+
+    def decode(self, numbers: np.ndarray) -> list[str]: ...
+
+    def unknown(self, text: str) -> list[tuple[str, str]]: ...  # words that are left out
+
+
 @dataclass(frozen=True)
 class Captioned:
     """Pictures with captions."""
 
-    words: Words  # what makes numbers of a caption
+    words: Vocabulary  # what makes numbers of a caption
     caption_length: int  # L, numbers of the longest caption
     size: int  # pixels along each side
     draw: Callable[[int, np.random.Generator], tuple[np.ndarray, list[str]]]  # of n; for training
