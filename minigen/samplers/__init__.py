@@ -46,6 +46,7 @@ from minigen.samplers.frames import (
 from minigen.samplers.guidance import batched_guidance, classifier_free_guidance, guided_model
 from minigen.samplers.heun import heun
 from minigen.samplers.levels import SIGMA_FRAME, levels_of, times_of
+from minigen.samplers.repaint import repaint
 from minigen.schedules import times_from_alpha_bars, visited_timesteps
 
 _FUNCTIONS: dict[str, Callable[..., Array]] = {
@@ -76,7 +77,9 @@ __all__ = [
     "in_flow",
     "in_sigma",
     "on_arrays",
+    "repaint",
     "sample_ddpm",
+    "sample_denoiser",
     "sample_flow",
 ]
 
@@ -110,10 +113,43 @@ def sample_flow(
 
     Raises: ValueError for an unknown sampler, steps < 1, or a missing `rng`.
     """
-    check_sampler(sampler)
-    times = times_of(sampler, steps, shift)
     denoise = denoiser_from_velocity(velocity)
-    return _run(sampler, denoise, float(times[0]) * noise, times, rng, eta, callback)
+    return sample_denoiser(denoise, noise, sampler, steps, shift, rng, eta, callback)
+
+
+def sample_denoiser(
+    denoise: Denoiser,
+    noise: Array,
+    sampler: str = "flow_euler",
+    steps: int = 30,
+    shift: float = 1.0,
+    rng: np.random.Generator | None = None,
+    eta: float = 0.0,
+    callback: Callback | None = None,
+    init: Array | None = None,
+    strength: float = 1.0,
+) -> Array:
+    """`sample_flow` for a denoiser, from pure noise, or from a picture under some of it (SDEdit).
+
+    init      what to begin with: xt = (1 - t) init + t noise, at the time where a share `strength`
+              of the steps is left. 0 gives it back as it is, at 1 nothing of it is left
+    strength  of the change, 0 to 1
+
+    Source: Meng et al., SDEdit, 2021, Alg. 1, arXiv 2108.01073.
+    Raises: as sample_flow; ValueError for a strength outside [0, 1].
+    """
+    check_sampler(sampler)
+    if not 0 <= strength <= 1:
+        raise ValueError(f"sampler: strength is {strength}, expected 0 to 1")
+    times = times_of(sampler, steps, shift)
+    x = float(times[0]) * noise
+    if init is not None:
+        times = times[steps - round(steps * strength) :]
+        t = float(times[0])
+        x = (1 - t) * init + t * noise if strength < 1 else x
+        if len(times) == 1:  # no step is left
+            return init
+    return _run(sampler, denoise, x, times, rng, eta, callback)
 
 
 def sample_ddpm(

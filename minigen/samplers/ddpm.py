@@ -47,16 +47,28 @@ def ddpm(
         raise ValueError(f'ddpm: variance is {variance!r}, expected "beta_tilde" or "beta"')
     for step, abar, abar_next in intervals("ddpm", alpha_bars, noise=0.0, data=1.0):
         x0_hat = denoise(x, abar)
-        alpha = abar / abar_next  # alpha_t, also where the chain is visited in strides
-        beta = 1 - alpha
-        on_x0 = math.sqrt(abar_next) * beta / (1 - abar)
-        on_xt = math.sqrt(alpha) * (1 - abar_next) / (1 - abar)
-        terms = [(on_x0, x0_hat), (on_xt, x)]  # mu_tilde, eq. 7
-        if abar_next < 1:  # Alg. 2, line 3: z = 0 in the last step
-            beta_tilde = (1 - abar_next) / (1 - abar) * beta  # eq. 7
-            sigma = math.sqrt(beta_tilde if variance == "beta_tilde" else beta)
-            terms.append((sigma, noise_like(x, rng)))
-        x = affine_step(*terms)
+        x = ddpm_step(x, x0_hat, abar, abar_next, rng, variance)
         if callback:
             callback(step, x, x0_hat)
     return x
+
+
+def ddpm_step(
+    x: Array,
+    x0_hat: Array,
+    abar: float,
+    abar_next: float,
+    rng: np.random.Generator,
+    variance: Literal["beta_tilde", "beta"] = "beta_tilde",
+) -> Array:
+    """x at the level abar_next, drawn given x at abar and x0_hat: eq. 6."""
+    alpha = abar / abar_next  # alpha_t, also where the chain is visited in strides
+    beta = 1 - alpha
+    on_x0 = math.sqrt(abar_next) * beta / (1 - abar)
+    on_xt = math.sqrt(alpha) * (1 - abar_next) / (1 - abar)
+    terms = [(on_x0, x0_hat), (on_xt, x)]  # mu_tilde, eq. 7
+    if abar_next < 1:  # Alg. 2, line 3: z = 0 in the last step
+        beta_tilde = (1 - abar_next) / (1 - abar) * beta  # eq. 7
+        sigma = math.sqrt(beta_tilde if variance == "beta_tilde" else beta)
+        terms.append((sigma, noise_like(x, rng)))
+    return affine_step(*terms)

@@ -4,6 +4,13 @@ Jonathan Ho, Tim Salimans, Classifier-Free Diffusion Guidance, 2022, arXiv 2207.
 
     guided = unconditional + scale (conditional - unconditional)                (6), scale = 1 + w
 
+A negative prompt takes the place of the null condition: away from what it says. Several prompts
+with weights of sum 1 are one condition, whose prediction is the weighted mean of theirs (Liu et
+al., 2022, eq. 11, arXiv 2206.01714). Two remedies for pictures that a large scale burns out:
+
+    interval   the scale counts at levels from its first to its second number only    2404.07724
+    rescale    guided *= rescale std(conditional) / std(guided) + 1 - rescale   2305.08891, eq. 16
+
 scale 0 ignores the condition, 1 is the conditional model, more trades variety for obedience. The
 weights, scale and 1 - scale, sum to 1, so the formula means the same for velocity, noise and x0:
 at a given xt each of them is an affine function of the others.
@@ -11,7 +18,7 @@ at a given xt each of them is an affine function of the others.
 Derivation: docs/derivations/guidance.md.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from minigen.backend import Array, array_module
@@ -64,18 +71,85 @@ def guided_model(
     conditions: Mapping[str, Array],
     null_conditions: Mapping[str, Array] | None = None,
     scale: float = 1.0,
+    interval: tuple[float, float] | None = None,
+    rescale: float = 0.0,
 ) -> Prediction:
     """The same for a model on Tensors whose conditions are arrays: it joins the two halves.
 
     model            (Tensor (N, ...), times (N,), **conditions) -> Tensor
     conditions       arrays with a row for each picture
     null_conditions  the same arrays with nothing in them; needed at any scale but 1
+    interval         levels at which the scale counts; elsewhere the prediction is the conditional
+    rescale          0 to 1: how far the spread of each prediction is brought back
 
-    Raises: ValueError where null_conditions are needed and missing.
+    Raises: ValueError where null_conditions are needed and missing, or rescale is not in [0, 1].
     """
+    if not 0 <= rescale <= 1:
+        raise ValueError(f"guided_model: rescale is {rescale}, expected 0 to 1")
     both = both_conditions(conditions, null_conditions, scale)
     conditional = on_arrays(model, **conditions)
-    return batched_guidance(conditional, on_arrays(model, **both), scale)
+    if scale == 1:
+        return conditional
+    halves = on_arrays(model, **both)
+    if rescale:
+        guided = _rescaled(halves, scale, rescale)
+    else:
+        guided = batched_guidance(conditional, halves, scale)
+    if interval is None:
+        return guided
+    low, high = interval
+
+    def predict(xt: Array, level: float) -> Array:
+        return (guided if low <= level <= high else conditional)(xt, level)
+
+    return predict
+
+
+def _rescaled(both: Prediction, scale: float, rescale: float) -> Prediction:
+    """Eq. 6, then eq. 15 and 16 of 2305.08891: the standard deviation is that of each picture."""
+
+    def guided(xt: Array, level: float) -> Array:
+        N, xp = len(xt), array_module(xt)
+        y = both(xp.concatenate([xt, xt]), level)  # (2 N, ...)
+        conditional, axes = y[:N], tuple(range(1, xt.ndim))
+        pushed = affine_step((scale, conditional), (1 - scale, y[N:]))  # eq. 6
+        std = xp.maximum(pushed.std(axes, keepdims=True), 1e-8)
+        share = conditional.std(axes, keepdims=True) / std  # 2305.08891, eq. 15
+        return pushed * (rescale * share + 1 - rescale)  # eq. 16
+
+    return guided
+
+
+def mixed_model(
+    model: Callable[..., Any], conditions: Sequence[Mapping[str, Array]], weights: Sequence[float]
+) -> Callable[..., Any]:
+    """A model of no condition of its own: the weighted mean of what `model` says of several.
+
+    conditions  of each prompt, arrays of one row
+
+    The result takes `mixed` (N, 1), 1 where the prompts count and 0 where the null condition, the
+    last of `conditions`, stands for them; so it is guided like any other model.
+
+    Raises: ValueError for weights that do not sum to 1, or not one less than conditions.
+    """
+    if len(weights) + 1 != len(conditions) or abs(sum(weights) - 1) > 1e-6:
+        raise ValueError(
+            f"mixed_model: weights are {list(weights)} for {len(conditions) - 1} prompts, expected "
+            "one each, of sum 1"
+        )
+
+    def predict(xt: Any, t: Array, mixed: Array) -> Any:
+        total: Any = 0.0
+        for weight, condition in zip((*weights, None), conditions):
+            rows = {name: c.repeat(len(t), axis=0) for name, c in condition.items()}
+            counts = mixed * weight if weight is not None else 1 - mixed  # (N, 1)
+            if not counts.any():
+                continue
+            y = model(xt, t, **rows)
+            total = total + y * counts.reshape(-1, *[1] * (y.ndim - 1)).astype(y.dtype)
+        return total
+
+    return predict
 
 
 def both_conditions(
