@@ -12,7 +12,18 @@ with five other colours. All emojis designed by OpenMoji, CC BY-SA 4.0 (minigen/
 FOLDER holds pairs as minigen/data/paired.py reads them: train/ with both pictures side by side, or
 trainA/ and trainB/ with the same names; test/ or testA/ and testB/ to sample and evaluate.
 
-Not trained at length yet, no number.
+Measured on 2026-11-23, one seed, 10 minutes (5,649 steps) on two cores shared with other work. Of
+246 held-out pieces, mean absolute error of a channel in [-1, 1], and distance of the features:
+
+                                        L1                  features
+    Pix2Pix                             0.137 +- 0.006      1.81 +- 0.05
+    the drawing as it is                0.179 +- 0.009      2.21 +- 0.06
+    the mean colours of the training    0.261 +- 0.003      2.78 +- 0.03
+    the piece with the nearest lines    0.224 +- 0.007      2.86 +- 0.05
+      its colours under these lines     0.171 +- 0.007      2.32 +- 0.05
+
+That is 0.80 and 0.82 times the best guess. Faces, hands and persons come out in their colours. A
+flag's lines are an empty rectangle: all flags become the same red and yellow one.
 """
 
 from dataclasses import asdict, dataclass

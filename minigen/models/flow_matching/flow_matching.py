@@ -32,8 +32,8 @@ import numpy as np
 
 from minigen.autograd import Tensor
 from minigen.backend import Array, array_module, move
-from minigen.samplers import by_kernel, guided_model, sample_flow
-from minigen.samplers.frames import Callback, Velocity, on_arrays
+from minigen.samplers import by_kernel, denoiser_from_velocity, guided_model, sample_denoiser
+from minigen.samplers.frames import Callback, Denoiser, Velocity, on_arrays
 from minigen.schedules import logit_normal_times, noise_like
 
 Model = Callable[..., Tensor]  # (xt (N, ...), t (N,), **conditions) -> velocity (N, ...)
@@ -132,9 +132,24 @@ def sample(
             rng=rng,
             callback=callback,
         )
-    predict = guided_model(model, conditions or {}, null_conditions, guidance_scale)
+    denoise = denoiser(model, config, conditions, null_conditions, guidance_scale)
+    return sample_denoiser(denoise, noise, sampler, steps, config.shift, rng, callback=callback)
+
+
+def denoiser(
+    model: Model,
+    config: FlowMatchingConfig,
+    conditions: Mapping[str, Array] | None = None,
+    null_conditions: Mapping[str, Array] | None = None,
+    guidance_scale: float = 1.0,
+    **guidance: Any,
+) -> Denoiser:
+    """What samplers and edits call, (x, a, b) -> x0_hat for x = a x0 + b eps; `guidance` is the
+    interval and rescale of `guided_model`.
+    """
+    predict = guided_model(model, conditions or {}, null_conditions, guidance_scale, **guidance)
     velocity = predict if config.prediction_type == "velocity" else _velocity(predict, config.clip)
-    return sample_flow(velocity, noise, sampler, steps, config.shift, rng, callback=callback)
+    return denoiser_from_velocity(velocity)
 
 
 def encode(
