@@ -70,6 +70,7 @@ def fit(
     run: RunFolder,
     *,
     learned: Module | None = None,
+    frozen: Module | None = None,
     share: float = 1.0,
     tables: Sequence[str] = TABLES,
     sample: Callable[[Any, np.random.Generator], np.ndarray] | None = None,
@@ -80,6 +81,7 @@ def fit(
     """Train one stage in `run`, or go on where it stands: Muon, AdamW, a moving average.
 
     learned  the part of the model that learns, where another part came from an earlier stage
+    frozen   or that other part, where what learns is not one module
     share    of the minutes
     tables   names of matrices that are AdamW's
     sample   (model, rng) -> pictures of the run's samples
@@ -87,7 +89,7 @@ def fit(
     max_norm of all gradients together; None for no limit
     """
     rng = np.random.default_rng(config.seed)
-    named = _named(model, learned or model)
+    named = _named(model, learned or model, frozen)
     others = {id(p) for optimizer in more for p in optimizer.parameters.values()}
     matrices, rest = split_matrices([(n, p) for n, p in named if id(p) not in others], tables)
     run_training(
@@ -115,9 +117,10 @@ def fit(
     )
 
 
-def _named(model: Module, learned: Module) -> list[tuple[str, Any]]:
-    """The parameters of `learned` under the names that they have in `model`."""
+def _named(model: Module, learned: Module, frozen: Module | None) -> list[tuple[str, Any]]:
+    """The parameters of `learned` without those of `frozen`, by their names in `model`."""
     wanted = {id(p) for p in learned.parameters()}
+    wanted -= {id(p) for p in frozen.parameters()} if frozen else set()
     return [(name, p) for name, p in model.named_parameters() if id(p) in wanted]
 
 

@@ -26,9 +26,10 @@ from minigen.data.loader import Loader
 from minigen.data.mnist import fashion_mnist
 from minigen.data.pixels import enlarge, grid, to_float, to_uint8
 from minigen.latents import interpolate
+from minigen.metrics.codes import perplexity
 from minigen.metrics.report import Measured, Report, mean_of
 from minigen.models.vae import vq_vae
-from minigen.models.vae.vq_vae import VQVAE, CodebookAverage, VQVAEConfig, perplexity
+from minigen.models.vae.vq_vae import VQVAE, CodebookAverage, VQVAEConfig
 from minigen.optim import EMA, AdamW, Muon, split_matrices
 from minigen.parallel import cores
 from minigen.schedules import warmup_linear

@@ -40,6 +40,7 @@ import numpy as np
 from minigen import nn
 from minigen.autograd import Tensor
 from minigen.backend import Array, array_module, move
+from minigen.metrics.codes import perplexity
 from minigen.nn.autoencoder import Decoder, Encoder
 from minigen.ops.shape import take_grad
 from minigen.optim.running_mean import RunningMean, follow
@@ -131,22 +132,6 @@ class Codebook(nn.Module):
         return count
 
 
-def perplexity(uses: np.ndarray) -> float:
-    """exp(-sum p log p) of the shares p = uses / sum of uses: how many codes, used alike, are worth
-    as much.
-
-    Raises: ValueError where nothing is used.
-
-    >>> round(perplexity(np.array([3, 3, 3, 0])), 6)
-    3.0
-    """
-    p = np.asarray(uses, np.float64).reshape(-1)
-    if not p.sum() > 0:
-        raise ValueError("perplexity: no code is used")
-    p = p[p > 0] / p.sum()
-    return float(np.exp(-(p * np.log(p)).sum()))
-
-
 class CodebookAverage(RunningMean):
     """The codebook's optimiser: eq. 6 and 7, then the restarts."""
 
@@ -183,6 +168,10 @@ class VQVAE(nn.Module):
         codes = self.codebook.nearest(z.data)
         e = self.codebook.vectors()[codes]  # (N, h, w, D)
         return z + Tensor(e - z.data), codes  # section 3.2
+
+    def tokenise(self, x: Any) -> Array:
+        """The codes of pictures: (N, H, W, C) -> (N, h, w) integers."""
+        return self.codebook.nearest(self.encode(x).data)
 
     def decode(self, codes: Array) -> Tensor:
         """Pictures of codes: (N, h, w) integers -> (N, H, W, C).
