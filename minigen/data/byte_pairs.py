@@ -132,10 +132,11 @@ class BytePairs:
                 words[k] = after, n
                 for old in pairwise(before):
                     seen[old] -= n
+                    if not seen[old]:
+                        del seen[old]
                 for new in pairwise(after):
                     seen[new] += n
                     where[new].add(k)
-            seen = +seen  # without pairs that are no more
         return cls(merges)
 
     def __len__(self) -> int:

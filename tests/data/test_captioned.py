@@ -37,5 +37,5 @@ def test_a_share_that_is_none_is_refused(share, rng):
 
 
 def test_another_source_is_refused():
-    with pytest.raises(ValueError, match="got 'photos', expected scenes"):
+    with pytest.raises(ValueError, match="got 'photos', expected scenes or art"):
         captioned("photos")
