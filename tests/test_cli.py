@@ -23,6 +23,7 @@ from minigen.cli.options import (
     settings_of_config,
     settings_of_function,
 )
+from minigen.paint.command import ASKED
 from minigen.recipes import recipe_names, toy_flow
 from minigen.train import NotFiniteError, RunFolder, SaveError, option
 
@@ -373,6 +374,7 @@ def test_an_options_namespace_is_all_that_paint_is_given(monkeypatch):
     expected = {"prompt": "a red circle", "n": 4, "strip": True, "scale": 1, "seed": 0}
     expected |= {"device": "cpu"}
     expected |= dict.fromkeys(["prompts", "model", "steps", "guidance", "sampler", "out", "again"])
+    expected |= dict.fromkeys(ASKED)
     assert {k: v for k, v in vars(seen[0]).items() if k not in ("command", "traceback")} == expected
     assert isinstance(seen[0], argparse.Namespace)
 

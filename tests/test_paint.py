@@ -278,7 +278,7 @@ def test_a_full_disk_leaves_no_half_picture(model, tmp_path, monkeypatch, capsys
     def full(path, image, metadata):
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr("minigen.paint.save_png", full)
+    monkeypatch.setattr("minigen.paint.command.save_png", full)
     out, code = paint(model, tmp_path, PROMPT)
     assert code in (1, 2)
     assert "No space left" in capsys.readouterr().err

@@ -10,6 +10,11 @@ EXAMPLES = """examples:
   minigen paint --prompts prompts.txt --out pictures --scale 1
   minigen paint "a small blue cross" --model runs/scenes-1 --steps 60 --guidance 4 --strip
   minigen paint "a red ring" -n 16 --device cuda
+  minigen paint "a blue ring on a white background" --palette "#d33 #fff #222"
+  minigen paint --mix "a red circle:1, a yellow cross:2"
+  minigen paint "a green ring" --negative-prompt "a small ring" --guidance 3
+  minigen paint "a yellow cross" --init circle.png --strength 0.7
+  minigen paint "a small red cross" --init scene.png --mask hole.png
   minigen paint --again rings.png"""
 
 
@@ -23,6 +28,21 @@ def add_options(parser: argparse.ArgumentParser, words: list[str]) -> None:
     add("--steps", type=number(int, 1), metavar="K", help="of the sampler")
     add("--guidance", type=float, metavar="G", help="push towards the prompt; 1 is no push")
     add("--sampler", metavar="NAME", help="flow_euler, heun, dpmpp_2m, ddim, ...")
+    add("--negative-prompt", metavar="PROMPT", help="paint away from it; needs a guidance not 1")
+    add("--mix", metavar="P:W,P:W", help="several prompts with weights, in the place of PROMPT")
+    add("--init", metavar="FILE", help="a picture to begin with, instead of noise")
+    add("--strength", type=float, metavar="S", help="what of it is lost, 0 to 1 (default: 0.6)")
+    add("--mask", metavar="FILE", help="white where to paint; else --init stays as it is")
+    add("--palette", metavar="COLOURS", help='paint in these colours, as in "#d33 #fff"')
+    add("--palette-strength", type=float, metavar="S", help="0 to 1 (default: 1)")
+    add(
+        "--guidance-interval",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="times between which the guidance counts; 1 is noise (default: 0 1)",
+    )
+    add("--guidance-rescale", type=float, metavar="S", help="0 to 1, against burnt-out pictures")
     add(
         "--scale",
         type=number(int, 1),

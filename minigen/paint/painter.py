@@ -1,0 +1,259 @@
+"""The painter: a text-to-image network, its words, and how to sample from it."""
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minigen import weights
+from minigen.backend import auto_unless_chosen, move, plain_gpu_errors
+from minigen.data.pixels import to_float, to_uint8
+from minigen.data.words import Words, split_words
+from minigen.models.flow_matching import flow_matching
+from minigen.models.flow_matching.flow_matching import FlowMatchingConfig
+from minigen.models.text_to_image.text_unet import TextUNet, TextUNetConfig
+from minigen.paint.conditions import NONE, Conditions
+from minigen.parallel import in_parts
+from minigen.samplers import check_sampler, in_alpha_bar, repaint, sample_denoiser
+from minigen.samplers.by_kernel import recorded_step
+from minigen.samplers.frames import Denoiser
+from minigen.samplers.guidance import mixed_model
+from minigen.samplers.palette import within_palette
+from minigen.schedules import alpha_bars_from_times, flow_times
+from minigen.train import load_model, part_of
+
+BATCH = 16  # pictures drawn at once: enough for the cores, few enough to repeat for one of them
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to sample; what a model was tuned for is stored with its weights.
+
+    Raises: ValueError for an unknown sampler, steps < 1, or a guidance that is no number.
+    """
+
+    sampler: str
+    steps: int
+    guidance: float
+
+    def __post_init__(self) -> None:
+        check_sampler(self.sampler)
+        if self.steps < 1:
+            raise ValueError(f"paint: steps is {self.steps}, expected at least 1")
+        if not math.isfinite(self.guidance):
+            raise ValueError(f"paint: guidance is {self.guidance}, expected a finite number")
+
+
+class Painter:
+    """A text-to-image network, its words, and how to sample from it.
+
+    name     what it was loaded from
+    digest   of its weights: two painters of one digest paint the same
+    device   "cpu" or "cuda": where it paints. A seed means the same picture on both, but for a
+             level of brightness here and there (tests/test_paint.py): noise is drawn on the host
+    """
+
+    device = "cpu"
+
+    def __init__(self, arrays: Mapping[str, np.ndarray], config: Mapping[str, Any], name: str):
+        self.words = Words(config["words"])
+        self.flow = part_of(FlowMatchingConfig, config)
+        self.sampling = Sampling(config["sampler"], config["sampling_steps"], config["guidance"])
+        size = {"vocabulary": len(self.words)}
+        self.network_config = part_of(TextUNetConfig, {**config, **size})
+        self.network = TextUNet(self.network_config, rng=np.random.default_rng(0))
+        self.network.load_state_dict(dict(arrays))
+        self._prepare()
+        self.name, self.digest = name, _digest(arrays)
+
+    @classmethod
+    def load(cls, model: str | Path = "scenes") -> "Painter":
+        """A model that ships with minigen (by name), a weights file, or a run folder.
+
+        Raises: FileNotFoundError, DamagedFileError, or ValueError for what holds no painter.
+        """
+        path = weights.find(model)
+        arrays, note = load_model(path)
+        try:
+            return cls(arrays, note["config"], str(model))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"paint: {path} is no text-to-image model: {error}") from error
+
+    def to(self, device: str) -> "Painter":
+        """Paint on "cpu" or "cuda" from here on.
+
+        Raises: GPUError where there is no GPU, with what is missing.
+        """
+        self.network.to(device)
+        self.device = device
+        self._prepare()
+        return self
+
+    def _prepare(self) -> None:
+        """New recordings, as the old ones know where the weights were."""
+        self.ask, self.step = in_parts(self.network), recorded_step(self.network)
+
+    @auto_unless_chosen()
+    def paint(
+        self,
+        prompts: Sequence[str],
+        *,
+        rng: np.random.Generator,
+        steps: int | None = None,
+        guidance: float | None = None,
+        sampler: str | None = None,
+        callback: Callable[[int, np.ndarray], None] | None = None,
+        conditions: Conditions = NONE,
+    ) -> np.ndarray:
+        """One picture for each prompt; what is None is as the model was tuned.
+
+        callback  called as callback(step, pictures so far) after every step: what the network
+                  takes the pictures for, uint8
+        conditions  what else is asked for; with a mix, its prompts take the place of `prompts`
+
+        Shapes: -> uint8 (N, 32, 32, 3).
+        Raises: ValueError for a prompt that is empty, too long or of unknown words; a bad setting.
+        """
+        if isinstance(prompts, str):
+            raise ValueError("paint: prompts is one string, expected a list of them")
+        sampling = self.choose(sampler, steps, guidance)
+        conditions.fit(self.network_config.image_size)
+        words = self.encode(prompts)
+        chunks = [words[i : i + BATCH] for i in range(0, len(words), BATCH)]
+        with plain_gpu_errors("paint") if self.device != "cpu" else nullcontext():
+            pictures = [self._paint(chunk, rng, sampling, conditions, callback) for chunk in chunks]
+        size = self.network_config.image_size
+        return np.concatenate(pictures or [np.zeros((0, size, size, 3), np.uint8)])
+
+    def choose(self, sampler: str | None, steps: int | None, guidance: float | None) -> Sampling:
+        """The model's own sampling, changed where something is given."""
+        own = self.sampling
+        return Sampling(
+            own.sampler if sampler is None else sampler,
+            own.steps if steps is None else steps,
+            own.guidance if guidance is None else guidance,
+        )
+
+    def encode(self, prompts: Sequence[str]) -> np.ndarray:
+        """The numbers of the prompts' words, (N, L), 0 behind the last.
+
+        Raises: ValueError for a prompt that is empty, too long or without a known word.
+        """
+        for prompt in prompts:
+            check_prompt(prompt, self.words)
+        return self.words.encode(prompts, self.network_config.caption_length)
+
+    def _paint(
+        self, words: np.ndarray, rng: Any, sampling: Sampling, asked: Conditions, callback: Any
+    ) -> np.ndarray:
+        look = callback and (lambda step, x, x0: callback(step, to_uint8(move(x0, "cpu"))))
+        if asked is not NONE:
+            return self._edit(words, rng, sampling, asked, look)
+        pictures = flow_matching.sample(
+            self.ask,
+            len(words),
+            rng,
+            self._shape(1)[1:],
+            self.flow,
+            sampler=sampling.sampler,
+            steps=sampling.steps,
+            conditions=self.network.read(words),
+            null_conditions=self.network.read(np.zeros_like(words)),
+            guidance_scale=sampling.guidance,
+            device=self.device,
+            step=self.step,
+            callback=look,
+        )
+        return to_uint8(move(pictures, "cpu"))
+
+    def _edit(
+        self, words: np.ndarray, rng: Any, sampling: Sampling, asked: Conditions, look: Any
+    ) -> np.ndarray:
+        """Step by step in Python: what is asked for comes between network and sampler."""
+        denoise = self._denoiser(words, sampling.guidance, asked)
+        if asked.palette is not None:
+            denoise = within_palette(denoise, to_float(asked.palette), asked.palette_strength)
+        noise = move(rng.standard_normal(self._shape(len(words))).astype(np.float32), self.device)
+        shift, steps = self.flow.shift, sampling.steps
+        init = None if asked.init is None else move(to_float(asked.init)[None], self.device)
+        if asked.mask is None or asked.init is None:
+            x = sample_denoiser(
+                denoise,
+                noise,
+                sampling.sampler,
+                steps,
+                shift,
+                rng,
+                callback=look,
+                init=None if init is None else init.repeat(len(words), axis=0),
+                strength=asked.strength,
+            )
+            return to_uint8(move(x, "cpu"))
+        hole = asked.mask[None, :, :, None]  # (1, H, W, 1)
+        x = repaint(
+            in_alpha_bar(denoise),
+            noise,
+            alpha_bars_from_times(flow_times(steps, shift)),
+            init,
+            move(hole.astype(np.float32), self.device),
+            rng,
+            asked.resample,
+            callback=look,
+        )
+        return np.where(hole, to_uint8(move(x, "cpu")), asked.init)
+
+    def _denoiser(self, words: np.ndarray, guidance: float, asked: Conditions) -> Denoiser:
+        """The network with its prompts, the negative one in the place of none."""
+        away = self.encode([asked.negative_prompt]) if asked.negative_prompt else words[:1] * 0
+        null, N = self.network.read(away), len(words)
+        if asked.mix:
+            rows = [self.network.read(self.encode([prompt])) for prompt, _ in asked.mix]
+            model: Any = mixed_model(self.ask, [*rows, null], [w for _, w in asked.mix])
+            conditions = {"mixed": np.ones((N, 1), np.float32)}
+            null = {"mixed": np.zeros((N, 1), np.float32)}
+        else:
+            model, conditions = self.ask, self.network.read(words)
+            null = {name: c.repeat(N, axis=0) for name, c in null.items()}
+        return flow_matching.denoiser(
+            model,
+            self.flow,
+            conditions,
+            null,
+            guidance,
+            interval=asked.guidance_interval,
+            rescale=asked.guidance_rescale,
+        )
+
+    def _shape(self, N: int) -> tuple[int, ...]:
+        size = self.network_config.image_size
+        return N, size, size, 3
+
+
+def check_prompt(prompt: str, words: Words) -> list[str]:
+    """What to warn about in a prompt: its unknown words, each with the nearest known one.
+
+    Raises: ValueError for an empty prompt, or one without a single known word.
+    """
+    said = split_words(prompt)
+    if not said:
+        raise ValueError("paint: the prompt is empty")
+    unknown = dict(words.unknown(prompt))
+    if all(word in unknown for word in said):
+        known = ", ".join(words.vocabulary)
+        raise ValueError(f"paint: no word of {prompt!r} is known; the model knows: {known}")
+    return [
+        f"{word!r} is unknown and left out; the nearest is {near!r}"
+        for word, near in unknown.items()
+    ]
+
+
+def _digest(arrays: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(name.encode() + arrays[name].tobytes())
+    return digest.hexdigest()[:16]
