@@ -1,6 +1,6 @@
 """StyleGAN2 on Fashion-MNIST: garments whose cut and whose cloth can come from two others.
 
-    minigen train fashion_stylegan2                         5,000 steps of 32 pictures
+    minigen train fashion_stylegan2                         40 minutes
     minigen train fashion_stylegan2 --pictures 2000 --augment       a small set, and what helps
     minigen sample runs/fashion_stylegan2-1 -n 40 --truncation-psi 0.7
     minigen eval runs/fashion_stylegan2-1 -n 2048           feature distance, precision, projection
@@ -51,20 +51,21 @@ DIVERGED = 1e4  # a loss beyond it ends the run
 class Config:
     """Settings of a run."""
 
-    steps: int | None = option(5000, "optimiser steps")
-    minutes: float | None = option(None, "stop after so many minutes")
-    batch_size: int = option(32, "pictures a step")
+    steps: int | None = option(None, "optimiser steps")
+    minutes: float | None = option(40.0, "stop after so many minutes")
+    batch_size: int = option(16, "pictures a step")
     pictures: int = option(60000, "of the training set, the first ones")
     augment: bool = option(False, "change what D is shown at random, for small sets")
+    classes: int = option(10, "kinds of garments that G and D are told; 0 for none", (0, 10))
     latents: int = option(64, "numbers in z")
     styles: int = option(64, "numbers in w")
     mapping_layers: int = option(4, "from z to w")
     g_channels: tuple[int, ...] = option((64, 48, 24), "of G at 7, 14 and 28 pixels")
     d_channels: tuple[int, ...] = option((24, 48, 64), "of D at 28, 14 and 7 pixels")
-    mixing: float = option(0.9, "share of pictures with two styles")
-    gamma: float = option(0.1, "weight of R1")
-    path_weight: float = option(2.0, "weight of the path length; 0: no such turn")
-    lr: float = option(2e-3, "learning rate of Adam, for both")
+    mixing: float = option(0.5, "share of pictures with two styles")
+    gamma: float = option(0.01, "weight of R1")
+    path_weight: float = option(0.0, "weight of the path length, 2 in the paper; 0: no such turn")
+    lr: float = option(2.5e-3, "learning rate of Adam, for both")
     ema: float = option(0.998, "decay of the moving average of G's weights")
     seed: int = option(0, "of weights, batches and noise")
     workers: int = option(cores(), "threads that share each batch")
@@ -95,14 +96,18 @@ def turns(config: Config, model: StyleGAN2) -> list[Turn]:
         mean = RunningMean([("path_length", model.path_length)])
         path = partial(stylegan2.path_length_loss, weight=config.path_weight, every=PATH_EVERY)
         played.append(Turn("path", path, [adam_g, mean], every=PATH_EVERY))
-    return [_of_floats(turn) for turn in played]
+    return [_of_batches(turn) for turn in played]
 
 
-def _of_floats(turn: Turn) -> Turn:
-    """The same turn, of uint8 pictures."""
+def _of_batches(turn: Turn) -> Turn:
+    """The same turn, of uint8 pictures and labels; D is told them, G draws its own."""
 
     def loss(model: StyleGAN2, batch: Any, rng: np.random.Generator) -> Any:
-        return turn.loss(model, to_float(batch[0]), rng)
+        images, labels = batch
+        told = {}
+        if model.G.classes and turn.name in ("D", "R1"):
+            told["labels"] = stylegan2.one_hot(labels, model.G.classes)
+        return turn.loss(model, to_float(images), rng, **told)
 
     return Turn(turn.name, loss, turn.optimizers, turn.every)
 
@@ -112,12 +117,12 @@ def train(config: Config, run: RunFolder) -> None:
     """Train in `run`, or go on where it stands."""
     rng = np.random.default_rng(config.seed)
     model = StyleGAN2(config.network(), rng=rng)
-    images = fashion_mnist("train")[0][: config.pictures]
+    images, labels = (part[: config.pictures] for part in fashion_mnist("train"))
     averaged = [(name, p) for name, p in model.named_parameters() if name.startswith("G.")]
     run_training(
         model,
         turns(config, model),
-        Loader([images], config.batch_size, rng=rng),
+        Loader([images, labels], config.batch_size, rng=rng),
         run=run,
         rng=rng,
         steps=config.steps,
@@ -171,11 +176,13 @@ def evaluate(
     train, test = fashion_mnist("train")[0], fashion_mnist("test")[0]
 
     x, known = (outputs(seer.features, true) for true in (test, train))
+    seed = int(rng.integers(2**32))  # the same z, and draws of test pictures, for every psi
 
     def judged(psi: float) -> Report:
-        images = draw(model, n, rng, psi)
+        images = draw(model, n, np.random.default_rng(seed), psi)
         check_number(images, test)
-        return compare(images, train, x, outputs(seer.features, images), known, rng)
+        y = outputs(seer.features, images)
+        return compare(images, train, x, y, known, np.random.default_rng(seed))
 
     report = judged(truncation_psi)
     for psi in PSIS if sweep else ():
@@ -199,7 +206,7 @@ def _projections(model: StyleGAN2, test: np.ndarray, rng: np.random.Generator) -
     rows = []
     for name, wanted in (("of its own", own), ("of the test set", x)):
         with one_blas_thread():
-            ws = project(G, wanted, rng)
+            ws = project(G, wanted, rng, stylegan2.latents)
         with no_grad():
             found = G.paint(Tensor(ws)).data.clip(-1, 1)
         numbers[f"PSNR of projected pictures {name}"] = mean_of(
@@ -229,7 +236,8 @@ def mixing(model: StyleGAN2, rng: np.random.Generator, n: int = 6) -> np.ndarray
 def encode(run: RunFolder | WeightsFile, images: np.ndarray) -> np.ndarray:
     """Styles by projection: uint8 (N, 28, 28, 1) -> (N, layers, styles)."""
     with one_blas_thread():
-        return project(_trained(run).G, to_float(images), np.random.default_rng(0))
+        rng = np.random.default_rng(0)
+        return project(_trained(run).G, to_float(images), rng, stylegan2.latents)
 
 
 @auto_unless_chosen()

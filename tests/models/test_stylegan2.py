@@ -12,6 +12,7 @@ from minigen.models.gan import projection, stylegan2
 from minigen.models.gan.diff_augment import cutout, diff_augment, translation
 from minigen.models.gan.stylegan2 import StyleGAN2, StyleGAN2Config
 from minigen.nn.equalised import EqualisedLinear
+from minigen.nn.styled import EPS, modulated_conv2d
 from minigen.ops import conv2d
 from minigen.optim import Adam
 from minigen.parallel import one_blas_thread
@@ -47,20 +48,20 @@ def styles(model, n=3, seed=1):
 def test_a_modulated_convolution_is_one_convolution_for_each_picture(rng, demodulate):
     x, w = rng.standard_normal((3, 5, 4, 2)), rng.standard_normal((3, 3, 2, 6))
     s = rng.standard_normal((3, 2))
-    found = stylegan2.modulated_conv2d(Tensor(x), Tensor(w), Tensor(s), demodulate).data
+    found = modulated_conv2d(Tensor(x), Tensor(w), Tensor(s), demodulate).data
     for n in range(3):
         own = np.empty_like(w)
         for o in range(6):
             own[..., o] = w[..., o] * s[n]
             if demodulate:
-                own[..., o] /= np.sqrt((own[..., o] ** 2).sum() + stylegan2.EPS)
+                own[..., o] /= np.sqrt((own[..., o] ** 2).sum() + EPS)
         assert_close(found[n], conv2d(x[n : n + 1], own, padding=1).data[0], terms=18)
 
 
 def test_demodulation_keeps_the_size_of_signals(rng):
     x, w = rng.standard_normal((2, 12, 12, 16)), rng.standard_normal((3, 3, 16, 8))
     s = 50 * rng.random((2, 16))
-    y = stylegan2.modulated_conv2d(Tensor(x), Tensor(w), Tensor(s)).data
+    y = modulated_conv2d(Tensor(x), Tensor(w), Tensor(s)).data
     assert y[:, 1:-1, 1:-1].std() == pytest.approx(1, abs=0.1)
 
 
@@ -170,23 +171,71 @@ def _first(G, ws):
 def test_truncation_is_a_line_to_the_mean_style():
     model = double()
     ws = styles(model, 5)
-    mean, spread = stylegan2.mean_style(model.G)
+    (mean,) = stylegan2.mean_styles(model.G)
     assert stylegan2.truncated(model.G, ws, 1) is ws
     np.testing.assert_allclose(stylegan2.truncated(model.G, ws, 0), np.broadcast_to(mean, ws.shape))
     half = stylegan2.truncated(model.G, ws, 0.5)
     np.testing.assert_allclose(half - mean, 0.5 * (ws - mean), atol=1e-7)
-    assert spread > 0
     alike = stylegan2.sample(model, 3, np.random.default_rng(0), truncation_psi=0.0)
     assert alike.shape == (3, 8, 8, 1)
 
 
 def test_training_mixes_two_styles_in_the_asked_share(rng):
     G = double().G
-    ws = stylegan2.draw_styles(G, 400, rng).data
+    ws = stylegan2.draw_styles(G, 400, rng)[0].data
     two = (ws != ws[:, :1]).any(axis=(1, 2))
     assert two.mean() == pytest.approx(TINY.mixing, abs=0.06)
     changes = (ws[two][:, 1:] != ws[two][:, :-1]).any(axis=2).sum(axis=1)
     assert (changes == 1).all()
+
+
+BY_CLASS = replace(TINY, classes=3)
+
+
+def test_every_class_is_truncated_to_its_own_mean():
+    G, labels = double(BY_CLASS).G, np.array([2, 0, 1, 2])
+    means = stylegan2.mean_styles(G)
+    assert means.shape == (3, 6)
+    assert np.abs(means[0] - means[1]).max() > 1e-3
+    with no_grad():
+        ws = G.styles(stylegan2.latents(G, 4, np.random.default_rng(0), labels)).data
+    found = stylegan2.truncated(G, ws, 0, labels)
+    np.testing.assert_allclose(found, np.repeat(means[labels][:, None], ws.shape[1], axis=1))
+
+
+def test_a_class_changes_the_style_and_the_vote(rng):
+    model, x = double(BY_CLASS), pictures(rng, 3)
+    z = np.repeat(rng.standard_normal((1, 4)), 3, axis=0)
+    with no_grad():
+        w = model.G.style(Tensor(np.concatenate([z, np.eye(3)], axis=1))).data
+    assert all(np.abs(w[i] - w[j]).max() > 1e-3 for i, j in ((0, 1), (0, 2), (1, 2)))
+    votes = [model.D(Tensor(x), np.eye(3)[[k] * 3]).data for k in range(3)]
+    own = model.D(Tensor(x), np.eye(3)).data
+    np.testing.assert_allclose(own, [votes[k][k] for k in range(3)])
+
+
+def test_both_styles_of_a_mixed_picture_are_of_its_class():
+    """Where w depends on the class alone, styles of one class are one style."""
+    G = double(replace(BY_CLASS, mixing=1.0)).G
+    G.mapping[0].weight.p.data[:4] = 0  # the rows of the numbers
+    ws, labels = stylegan2.draw_styles(G, 50, np.random.default_rng(0))
+    assert (ws.data == ws.data[:, :1]).all()
+    assert len(np.unique(labels.argmax(axis=1))) == 3
+
+
+def test_the_losses_take_labels(rng):
+    model, x, labels = double(BY_CLASS), pictures(rng), np.eye(3)[[0, 1, 2, 0]]
+    other = np.eye(3)[[1, 2, 0, 1]]
+    for loss in (
+        lambda y: stylegan2.discriminator_loss(model, x, again(), labels=y)[0],
+        lambda y: stylegan2.r1_loss(model, x, again(), labels=y),
+    ):
+        assert loss(labels).item() != loss(other).item()
+    assert np.isfinite(stylegan2.generator_loss(model, x, rng).item())
+
+
+def again():
+    return np.random.default_rng(7)
 
 
 def test_without_a_generator_of_noise_there_is_no_grain():
@@ -206,7 +255,7 @@ def test_a_painted_picture_is_projected_to_itself():
     with one_blas_thread():
         with no_grad():
             x = G.paint(G.styles(Tensor(rng.standard_normal((2, 4), np.float32)))).data
-        ws = projection.project(G, x, rng, steps=200, starts=50)
+        ws = projection.project(G, x, rng, stylegan2.latents, steps=200, starts=50)
         with no_grad():
             again = G.paint(Tensor(ws)).data
     assert (projection.psnr(again, x) > 30).all()
@@ -216,9 +265,11 @@ def test_a_painted_picture_is_projected_to_itself():
 def test_pictures_that_cannot_be_projected(rng):
     G = StyleGAN2(TINY, rng=rng).G
     with pytest.raises(ValueError, match=r"pictures \(4, 4, 1\), the generator's \(8, 8, 1\)"):
-        projection.project(G, np.zeros((1, 4, 4, 1), np.float32), rng)
+        projection.project(G, np.zeros((1, 4, 4, 1), np.float32), rng, stylegan2.latents)
     with pytest.raises(ValueError, match="pixels from 0 to 7, expected -1 to 1"):
-        projection.project(G, np.eye(8, dtype=np.float32).reshape(1, 8, 8, 1) * 7, rng)
+        projection.project(
+            G, np.eye(8, dtype=np.float32).reshape(1, 8, 8, 1) * 7, rng, stylegan2.latents
+        )
 
 
 def test_psnr_by_hand():

@@ -39,6 +39,7 @@ def project(
     G: Any,
     x: Array,
     rng: np.random.Generator,
+    draw: Callable[[Any, int, np.random.Generator], Tensor],
     *,
     steps: int = 300,
     lr: float = 0.1,
@@ -49,7 +50,7 @@ def project(
 ) -> Array:
     """Styles of the pictures x.
 
-    G          has latents, styles(z) and paint(ws), as the Generator of stylegan2.py
+    G, draw    G has styles(z) and paint(ws), and draw(G, n, rng) are z, as in stylegan2.py
     noise      of w at first, in parts of the spread of styles
     starts     styles that are tried as a start
     per_layer  whether each layer may have a style of its own
@@ -58,7 +59,7 @@ def project(
     Raises: ValueError for pictures of another shape, or outside [-1, 1].
     """
     with no_grad():
-        tried = G.styles(Tensor(rng.standard_normal((starts, G.latents), np.float32))).data
+        tried = G.styles(draw(G, starts, rng)).data
         painted = G.paint(Tensor(tried)).data
     if x.shape[1:] != painted.shape[1:]:
         raise ValueError(f"project: pictures {x.shape[1:]}, the generator's {painted.shape[1:]}")

@@ -2,7 +2,9 @@
 
 Karras, Laine, Aittala, Hellsten, Lehtinen, Aila, Analyzing and Improving the Image Quality of
 StyleGAN, 2019, arXiv 1912.04958; Karras, Laine, Aila, A Style-Based Generator Architecture for
-Generative Adversarial Networks, 2018, arXiv 1812.04948, for the mapping, mixing and truncation.
+Generative Adversarial Networks, 2018, arXiv 1812.04948, for the mapping, mixing and truncation;
+Karras, Aittala, Hellsten, Laine, Lehtinen, Aila, Training Generative Adversarial Networks with
+Limited Data, 2020, arXiv 2006.06676, for classes.
 
 The idea: the picture does not begin with z. It begins with learned numbers, the same for all, and
 z, bent by a small network into a style w, says at every layer how strongly each of its channels
@@ -16,16 +18,20 @@ What no style should decide, where the grain lies, is fresh noise at each layer.
     G: E softplus(-D(G(z))),   now and then  (|J_w^T y| - a)^2,  y ~ N(0, I)    (4)
     w      <- mean + psi (w - mean)                                 1812.04948, appendix B
 
+With classes, z is joined by what a label is turned into, D has a vote for each class, of which that
+of the picture's own counts (2006.06676, appendix B), and `mean` is that of a class.
+
 Each picture has filters of its own by (1) and (3). As s_i only scales an input and the root only an
 output, the shared filter does for all: scale, convolve, divide.
 
-Shapes: z (N, latents), styles ws (N, layers, styles), pictures (N, size, size, colours) in [-1, 1],
-logits (N,).
+Shapes: z (N, latents + classes), the label as 0 and 1 behind the numbers; styles ws (N, layers,
+styles), pictures (N, size, size, colours) in [-1, 1], logits (N,).
 
 Differs from the papers in: few channels, two or three scales (the smallest is size / 2^levels, 7
 for 28); pictures grow by lines between pixels after the first convolution of a scale and shrink by
 means of four, in the place of binomial filters; the mean style is taken anew from many z when it is
-asked for; projection has no noise maps, and starts from the nearest of many styles.
+asked for; projection has no noise maps, and starts from the nearest of many styles; a label has one
+linear layer, and D's votes are another.
 
 Recipe: minigen/recipes/fashion_stylegan2.py. Derivation: docs/derivations/stylegan2.md.
 """
@@ -41,23 +47,12 @@ import numpy as np
 from minigen import nn
 from minigen.autograd import Tensor, grad, no_grad
 from minigen.backend import Array
-from minigen.nn.equalised import EqualisedConv2d, EqualisedLinear, EqualisedWeight
+from minigen.nn.equalised import EqualisedConv2d, EqualisedLinear
 from minigen.nn.penalty import r1_penalty
-from minigen.ops import (
-    avg_pool2d,
-    bce_with_logits,
-    concat,
-    conv2d,
-    leaky_relu,
-    sigmoid,
-    sqrt,
-    upsample,
-    where,
-)
+from minigen.nn.styled import EPS, GAIN, StyledConv, ToColours, activate
+from minigen.ops import avg_pool2d, bce_with_logits, concat, sigmoid, sqrt, upsample, where
 from minigen.optim.running_mean import follow
 
-GAIN = math.sqrt(2)  # of a leaky rectifier, so that signals keep their size
-EPS = 1e-8
 Augment = Callable[[Tensor, np.random.Generator], Tensor]
 
 
@@ -67,6 +62,7 @@ class StyleGAN2Config:
 
     size: int = 28  # pixels along each side, halved for each scale but the first
     colours: int = 1  # channels of a picture
+    classes: int = 0  # that G and D are told; 0 for none
     latents: int = 64  # numbers in z
     styles: int = 64  # numbers in w
     mapping_layers: int = 4  # 8 in the paper
@@ -87,68 +83,6 @@ class StyleGAN2Config:
     def layers(self) -> int:
         """Styles that a picture takes: two a scale."""
         return 2 * len(self.g_channels)
-
-
-# ------------------------------------------------------------------------------------------ layers
-
-
-def activate(x: Tensor) -> Tensor:
-    """sqrt(2) leaky_relu(x)."""
-    return leaky_relu(x, negative_slope=0.2) * GAIN
-
-
-def modulated_conv2d(x: Any, w: Any, s: Any, demodulate: bool = True) -> Tensor:
-    """Each picture by a filter of its own, w scaled by the picture's s and brought to length 1.
-
-        y_n = conv(x_n, w''_n),  w'_nkio = s_ni w_kio,  w'' = w' / sqrt(sum_ik w'^2 + eps)
-
-    which is conv(x_n s_n, w) / sqrt(s_n^2 sum_k w_k^2 + eps).
-
-    Shapes: x (N, H, W, C), w (K, K, C, O) with K odd, s (N, C) -> (N, H, W, O).
-    Source: eq. 1 and 3; without demodulation, for colours, eq. 1.
-    """
-    N, C = s.shape
-    y = conv2d(x * s.reshape(N, 1, 1, C), w, padding=w.shape[0] // 2)
-    if not demodulate:
-        return y
-    squares = (w * w).sum(axis=(0, 1))  # (K, K, C, O) -> (C, O)
-    length = sqrt((s * s) @ squares + EPS)  # (N, O)
-    return y / length.reshape(N, 1, 1, -1)
-
-
-class StyledConv(nn.Module):
-    """A modulated convolution, then noise, bias and rectifier; `grow` doubles the picture between.
-
-    Shapes: x (N, H, W, C), w (N, styles) -> (N, H, W, O), or (N, 2 H, 2 W, O).
-    Source: figure 2 d.
-    """
-
-    def __init__(self, styles: int, C: int, O: int, grow: bool, *, rng: np.random.Generator):
-        self.weight, self.grow = EqualisedWeight(3, 3, C, O, rng=rng), grow
-        self.style = EqualisedLinear(styles, C, bias=1.0, rng=rng)
-        self.noise = nn.Parameter(np.zeros(1, np.float32))
-        self.bias = nn.Parameter(np.zeros(O, np.float32))
-
-    def forward(self, x: Any, w: Any, rng: np.random.Generator | None) -> Tensor:
-        y = modulated_conv2d(x, self.weight(), self.style(w))
-        if self.grow:
-            y = upsample(y, 2, "bilinear")
-        if rng is not None:
-            grain = rng.standard_normal((*y.shape[:3], 1), np.float32)
-            y = y + self.noise * grain.astype(y.dtype)
-        return activate(y + self.bias)
-
-
-class ToColours(nn.Module):
-    """What a scale adds to the picture: (N, H, W, C) -> (N, H, W, colours)."""
-
-    def __init__(self, styles: int, C: int, colours: int, *, rng: np.random.Generator):
-        self.weight = EqualisedWeight(1, 1, C, colours, rng=rng)
-        self.style = EqualisedLinear(styles, C, bias=1.0, rng=rng)
-        self.bias = nn.Parameter(np.zeros(colours, np.float32))
-
-    def forward(self, x: Any, w: Any) -> Tensor:
-        return modulated_conv2d(x, self.weight(), self.style(w), demodulate=False) + self.bias
 
 
 def minibatch_stddev(x: Tensor, group: int) -> Tensor:
@@ -177,9 +111,12 @@ class Generator(nn.Module):
     """z -> ws -> pictures."""
 
     def __init__(self, config: StyleGAN2Config, *, rng: np.random.Generator):
-        self.config, self.latents = config, config.latents
+        self.config, self.latents, self.classes = config, config.latents, config.classes
         c, styles = config.g_channels, config.styles
         widths = [config.latents, *[styles] * config.mapping_layers]
+        if config.classes:
+            self.label = EqualisedLinear(config.classes, config.latents, rng=rng)
+            widths[0] *= 2
         self.mapping = nn.ModuleList(
             [EqualisedLinear(i, o, lr=config.mapping_lr, rng=rng) for i, o in pairwise(widths)]
         )
@@ -199,14 +136,16 @@ class Generator(nn.Module):
         )
 
     def style(self, z: Any) -> Tensor:
-        """w of z: (N, latents) -> (N, styles)."""
-        w = z / sqrt((z * z).mean(axis=-1, keepdims=True) + EPS)
+        """w of z: (N, latents + classes) -> (N, styles)."""
+        w = _of_length_one(z[:, : self.latents])
+        if self.classes:
+            w = concat([w, _of_length_one(self.label(z[:, self.latents :]))])
         for layer in self.mapping:
             w = activate(layer(w))
         return w
 
     def styles(self, z: Any) -> Tensor:
-        """The same w for every layer: (N, latents) -> (N, layers, styles)."""
+        """The same w for every layer: (N, latents + classes) -> (N, layers, styles)."""
         w = self.style(z)
         ones = np.ones((1, self.config.layers, 1), w.dtype)
         return w.reshape(len(w), 1, -1) * ones
@@ -230,8 +169,13 @@ class Generator(nn.Module):
         return self.paint(self.styles(z), rng)
 
 
+def _of_length_one(z: Any) -> Tensor:
+    """z over its root mean square."""
+    return z / sqrt((z * z).mean(axis=-1, keepdims=True) + EPS)
+
+
 class Discriminator(nn.Module):
-    """Pictures (N, size, size, colours) -> logits (N,)."""
+    """Pictures (N, size, size, colours), labels (N, classes) of 0 and 1 -> logits (N,)."""
 
     def __init__(self, config: StyleGAN2Config, *, rng: np.random.Generator):
         c, self.group = config.d_channels, config.group
@@ -247,9 +191,9 @@ class Discriminator(nn.Module):
         side = config.size // 2 ** (len(c) - 1)
         self.last = EqualisedConv2d(3, c[-1] + 1, c[-1], rng=rng)
         self.hidden = EqualisedLinear(side * side * c[-1], c[-1], rng=rng)
-        self.vote = EqualisedLinear(c[-1], 1, rng=rng)
+        self.vote = EqualisedLinear(c[-1], max(config.classes, 1), rng=rng)
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, x: Any, labels: Any = None) -> Tensor:
         h = activate(self.start(x))
         for first, second, skip in zip(self.first, self.second, self.skip):
             half = avg_pool2d(h, 2)
@@ -257,7 +201,8 @@ class Discriminator(nn.Module):
             h = (h + skip(half)) * (1 / GAIN)
         h = activate(self.last(minibatch_stddev(h, self.group)))
         h = activate(self.hidden(h.reshape(len(h), -1)))
-        return self.vote(h).reshape(len(h))
+        votes = self.vote(h)  # (N, classes), or (N, 1)
+        return (votes if labels is None else votes * labels).sum(axis=1)
 
 
 class StyleGAN2(nn.Module):
@@ -271,24 +216,38 @@ class StyleGAN2(nn.Module):
 # ------------------------------------------------------------------------------------------ losses
 
 
-def latents(G: Generator, n: int, rng: np.random.Generator) -> Tensor:
-    """z ~ N(0, I), (n, latents), of the type of the weights."""
-    return Tensor(rng.standard_normal((n, G.latents), np.float32).astype(G.start.dtype))
+def latents(G: Generator, n: int, rng: np.random.Generator, labels: Array | None = None) -> Tensor:
+    """z ~ N(0, I), and behind it the labels, at random if none are given, as 0 and 1.
+
+    Shapes: labels (n,) integers -> (n, latents + classes), of the type of the weights.
+    """
+    z = rng.standard_normal((n, G.latents), np.float32)
+    if G.classes:
+        labels = rng.integers(G.classes, size=n) if labels is None else labels
+        z = np.concatenate([z, one_hot(labels, G.classes)], axis=1)
+    return Tensor(z.astype(G.start.dtype))
 
 
-def draw_styles(G: Generator, n: int, rng: np.random.Generator) -> Tensor:
-    """Styles of `n` new z; a share of them changes to another z's at a random layer.
+def one_hot(labels: Array, classes: int) -> Array:
+    """(N,) integers -> (N, classes) of 0 and 1."""
+    return np.eye(classes, dtype=np.float32)[labels]
 
-    Shapes: -> (n, layers, styles).
+
+def draw_styles(G: Generator, n: int, rng: np.random.Generator) -> tuple[Tensor, Any]:
+    """Styles of `n` new z, and their labels; a share changes to another z's at a random layer.
+
+    Shapes: -> (n, layers, styles), (n, classes) or None.
     Source: 1812.04948, section 3.1.
     """
-    ws, config = G.styles(latents(G, n, rng)), G.config
+    config, z = G.config, latents(G, n, rng)
+    ws, labels = G.styles(z), z.data[:, G.latents :] if G.classes else None
     if config.mixing == 0:
-        return ws
+        return ws, labels
     cut = rng.integers(1, config.layers, n)
     cut[rng.random(n) >= config.mixing] = config.layers
     early = np.arange(config.layers) < cut[:, None]  # (n, layers)
-    return where(early[:, :, None], ws, G.styles(latents(G, n, rng)))
+    other = latents(G, n, rng, None if labels is None else labels.argmax(axis=1))
+    return where(early[:, :, None], ws, G.styles(other)), labels
 
 
 def as_they_are(x: Tensor, rng: np.random.Generator) -> Tensor:
@@ -297,18 +256,23 @@ def as_they_are(x: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def discriminator_loss(
-    model: StyleGAN2, x: Array, rng: np.random.Generator, augment: Augment = as_they_are
+    model: StyleGAN2,
+    x: Array,
+    rng: np.random.Generator,
+    augment: Augment = as_they_are,
+    labels: Array | None = None,
 ) -> tuple[Tensor, dict[str, float]]:
     """softplus(-D(x)) + softplus(D(G(z))), means over the batch, of augmented pictures.
 
     Numbers for the log: the mean probability of being real that D gives to real ones and to fakes.
 
-    Shapes: x (N, size, size, colours) -> a scalar Tensor.
+    Shapes: x (N, size, size, colours), labels (N, classes) of 0 and 1 -> a scalar Tensor.
     """
     with no_grad():
-        fake = model.G.paint(draw_styles(model.G, len(x), rng), rng)
-    on_real = model.D(augment(Tensor(x), rng))
-    on_fake = model.D(augment(fake, rng))
+        ws, drawn = draw_styles(model.G, len(x), rng)
+        fake = model.G.paint(ws, rng)
+    on_real = model.D(augment(Tensor(x), rng), labels)
+    on_fake = model.D(augment(fake, rng), drawn)
     loss = bce_with_logits(on_real, 1.0) + bce_with_logits(on_fake, 0.0)
     with no_grad():
         numbers = {"D_real": sigmoid(on_real).mean(), "D_fake": sigmoid(on_fake).mean()}
@@ -319,8 +283,8 @@ def generator_loss(
     model: StyleGAN2, x: Array, rng: np.random.Generator, augment: Augment = as_they_are
 ) -> Tensor:
     """softplus(-D(G(z))) with len(x) fakes."""
-    fake = model.G.paint(draw_styles(model.G, len(x), rng), rng)
-    return bce_with_logits(model.D(augment(fake, rng)), 1.0)
+    ws, labels = draw_styles(model.G, len(x), rng)
+    return bce_with_logits(model.D(augment(model.G.paint(ws, rng), rng), labels), 1.0)
 
 
 def r1_loss(
@@ -330,12 +294,13 @@ def r1_loss(
     gamma: float = 1.0,
     every: int = 16,
     augment: Augment = as_they_are,
+    labels: Array | None = None,
 ) -> Tensor:
     """every gamma / 2 E |dD(x) / dx|^2: what a penalty in each step does, if taken each `every`.
 
     Source: section 3.1, lazy regularisation.
     """
-    return r1_penalty(lambda x: model.D(augment(x, rng)), x, gamma * every)
+    return r1_penalty(lambda x: model.D(augment(x, rng), labels), x, gamma * every)
 
 
 def path_length_loss(
@@ -348,7 +313,7 @@ def path_length_loss(
 
     Source: eq. 4 and section 3.2.
     """
-    ws = draw_styles(model.G, max(1, len(x) // 2), rng)
+    ws, _ = draw_styles(model.G, max(1, len(x) // 2), rng)
     picture = model.G.paint(ws, rng)
     y = rng.standard_normal(picture.shape).astype(picture.dtype)
     y /= math.sqrt(picture.shape[1] * picture.shape[2])
@@ -362,29 +327,40 @@ def path_length_loss(
 # ---------------------------------------------------------------------------------------- pictures
 
 
-def mean_style(G: Generator, n: int = 4096, seed: int = 0) -> tuple[Array, float]:
-    """The mean of w over `n` z, (styles,), and the root mean square way of w from it."""
+def mean_styles(G: Generator, n: int = 4096, seed: int = 0) -> Array:
+    """The mean of w over `n` z, of each class: (classes, styles), or (1, styles)."""
+    rng, means = np.random.default_rng(seed), []
     with no_grad():
-        w = G.style(latents(G, n, np.random.default_rng(seed))).data
-    mean = w.mean(axis=0)
-    return mean, float(np.sqrt(((w - mean) ** 2).sum(axis=1).mean()))
+        for label in range(max(G.classes, 1)):
+            z = latents(G, n, rng, np.full(n, label) if G.classes else None)
+            means.append(G.style(z).data.mean(axis=0))
+    return np.stack(means)
 
 
-def truncated(G: Generator, ws: Array, psi: float) -> Array:
-    """mean + psi (w - mean): with psi < 1 less is dared, with psi = 0 all pictures are one."""
+def truncated(G: Generator, ws: Array, psi: float, labels: Array | None = None) -> Array:
+    """mean + psi (w - mean): with psi < 1 less is dared, with psi = 0 all pictures are one.
+
+    Shapes: ws (N, layers, styles), labels (N,) integers where there are classes -> as ws.
+    """
     if psi == 1:
         return ws
-    mean, _ = mean_style(G)
+    mean = mean_styles(G)[np.zeros(len(ws), int) if labels is None else labels][:, None]
     return mean + np.float32(psi) * (ws - mean)
 
 
 def sample(
-    model: StyleGAN2, n: int, rng: np.random.Generator, truncation_psi: float = 1.0
+    model: StyleGAN2,
+    n: int,
+    rng: np.random.Generator,
+    truncation_psi: float = 1.0,
+    labels: Array | None = None,
 ) -> Array:
     """`n` pictures of new z, (n, size, size, colours) in about [-1, 1], each with one style."""
     G = model.G
     with no_grad():
-        ws = truncated(G, G.styles(latents(G, n, rng)).data, truncation_psi)
+        z = latents(G, n, rng, labels)
+        drawn = z.data[:, G.latents :].argmax(axis=1) if G.classes else None
+        ws = truncated(G, G.styles(z).data, truncation_psi, drawn)
         return G.paint(Tensor(ws), rng).data
 
 
