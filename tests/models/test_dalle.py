@@ -191,15 +191,27 @@ def test_the_density_of_a_number_integrates_to_1():
 
 
 def test_the_annealing_goes_from_soft_and_free_to_hard_and_weighed():
-    config = DiscreteVAEConfig(tau=1 / 16, beta=6.6, beta_share=0.1)
+    config = DiscreteVAEConfig(tau=1 / 16, beta=6.6, last_beta=6.6, beta_share=0.1)
     assert annealing(config, 0.0) == pytest.approx((1.0, 0.0))
     assert annealing(config, 0.05)[1] == pytest.approx(3.3)
     assert annealing(config, 0.5) == pytest.approx(((1 + 1 / 16) / 2, 6.6))
     assert annealing(config, 1.0) == pytest.approx((1 / 16, 6.6))
 
 
+def test_the_weight_of_the_kl_may_fall_again():
+    config = DiscreteVAEConfig(beta=6.6, last_beta=0.6, beta_share=0.1)
+    found = [annealing(config, share)[1] for share in (0.1, 0.55, 1.0, 2.0)]
+    assert found == pytest.approx([6.6, 3.6, 0.6, 0.6])
+
+
 def small(seed=0, **settings):
-    settings = {"in_channels": 1, "channels": (8, 8), "codes": 6, "code_width": 5} | settings
+    settings = {
+        "in_channels": 1,
+        "channels": (8, 8),
+        "codes": 6,
+        "code_width": 5,
+        "last_beta": 6.6,
+    } | settings
     return DiscreteVAE(DiscreteVAEConfig(**settings), rng=np.random.default_rng(seed))
 
 
@@ -250,7 +262,7 @@ def test_the_decoder_of_hard_codes_is_what_stage_two_draws(rng):
 
 def test_a_small_autoencoder_learns_eight_pictures_and_uses_its_codes():
     rng = np.random.default_rng(0)
-    model = small(channels=(16, 16), codes=32, code_width=8, anneal_steps=120, beta=1.0)
+    model = small(channels=(16, 16), codes=32, code_width=8, anneal_steps=120, beta=1, last_beta=1)
     x = np.kron(rng.choice([-1, 1], (8, 4, 4, 1)), np.ones((1, 4, 4, 1))).astype(np.float32)
     learned = [p for n, p in model.named_parameters() if n != "annealed"]
     optimizers = [AdamW(learned, 5e-3), Annealing(model)]

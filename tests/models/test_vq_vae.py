@@ -56,6 +56,13 @@ def test_the_decoder_sees_codes_only(rng):
     assert_close(model(x).data, model.decode(codes).data, terms=100)
 
 
+def test_tokens_are_the_codes_that_the_decoder_sees(rng):
+    model, x = network(), some(rng)
+    codes = model.tokenise(x)
+    np.testing.assert_array_equal(codes, model.quantise(model.encode(x))[1])
+    assert_close(model.decode(codes).data, model(x).data, terms=100)
+
+
 # ---------------------------------------------------------------------------- the straight-through
 
 

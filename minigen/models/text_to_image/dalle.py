@@ -9,7 +9,7 @@ learns rows of words and codes together: it continues a caption with a picture. 
 no gradient, so the autoencoder learns with a soft choice that hardens as its temperature falls.
 
     ln p(x, y) >= E_q(z | x) [ln p(x | y, z) - beta KL(q(y, z | x) || p(y, z))]                 (1)
-    z~       = softmax((logits + g) / tau),  g_k = -ln(-ln u_k),  u_k even in 0..1    section 2.1
+    z~       = softmax((logits + r) / tau),  r_k = -ln(-ln u_k),  u_k even in 0..1    section 2.1
     f(x | m, b) = exp(-|logit(x) - m| / b) / (2 b x (1 - x))                                    (2)
     L        = 1/8 mean of -ln p(word | words before)
              + 7/8 mean of -ln p(code | caption, codes before)                        section 2.2
@@ -61,6 +61,7 @@ class DiscreteVAEConfig:
     codes: int = 512  # K; 8192 in the paper
     code_width: int = 64  # numbers of a code
     beta: float = 6.6  # weight of the KL once it has risen, as in the paper
+    last_beta: float = 6.6  # and at the end of the annealing; the paper's stays where it is
     beta_share: float = 0.05  # of the annealing in which it rises; 5,000 of 150,000 in the paper
     tau: float = 1 / 16  # the last temperature, as in the paper
     anneal_steps: int = 1000  # updates until then; 150,000 in the paper
@@ -121,7 +122,9 @@ def annealing(config: DiscreteVAEConfig, share: float) -> tuple[float, float]:
     def along(first: float, last: float, share: float) -> float:
         return last + (first - last) * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
 
-    return along(1.0, config.tau, share), along(0.0, config.beta, share / config.beta_share)
+    up, rest = share / config.beta_share, (share - config.beta_share) / (1 - config.beta_share)
+    beta = along(0.0, config.beta, up) if up < 1 else along(config.beta, config.last_beta, rest)
+    return along(1.0, config.tau, share), beta
 
 
 def gumbel_softmax(logits: Tensor, tau: float, rng: np.random.Generator) -> Tensor:
@@ -131,8 +134,8 @@ def gumbel_softmax(logits: Tensor, tau: float, rng: np.random.Generator) -> Tens
     """
     # -ln u is exponential for an even u in 0..1; never 0, of which there is no logarithm
     e = np.maximum(rng.standard_exponential(logits.shape, np.float32), np.float32(1e-30))
-    g = array_module(logits.data).asarray(-np.log(e), logits.dtype)
-    return softmax((logits + g) * (1 / tau))
+    r = array_module(logits.data).asarray(-np.log(e), logits.dtype)
+    return softmax((logits + r) * (1 / tau))
 
 
 def logit_laplace(x: Array, m: Tensor, log_b: Tensor, eps: float) -> Tensor:

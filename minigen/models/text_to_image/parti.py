@@ -5,8 +5,8 @@ Alexander Ku, Yinfei Yang, Burcu Karagol Ayan, Ben Hutchinson, Wei Han, Zarana P
 Zhang, Jason Baldridge, Yonghui Wu, Scaling Autoregressive Models for Content-Rich Text-to-Image
 Generation, 2022, arXiv 2206.10789. Encoder and decoder: Vaswani et al., 2017, arXiv 1706.03762.
 
-The idea: text to image is a translation, so it is done by what translates: an encoder that reads the
-whole caption, both ways, and a decoder that writes code after code and looks at the caption from
+The idea: text to image is a translation, so it is done by what translates: an encoder reads the
+whole caption, both ways, and a decoder writes code after code and looks at the caption from
 every layer. A tenth of the captions is empty in training, which makes classifier-free guidance
 possible. Of several pictures of a caption, a judge then picks the best.
 
