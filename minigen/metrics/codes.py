@@ -92,6 +92,6 @@ def use_of_captions(
         "loss with its own caption": Measured(float(np.mean(own)), unit=unit),
         "more with another's caption": Measured(float(gain.mean()), error, unit),
     }
-    if error is not None and gain.mean() < 2 * error:
+    if error is not None and gain.mean() <= 2 * error:
         return numbers, ["the text is ignored: another's caption suits the pictures as well"]
     return numbers, []

@@ -40,3 +40,11 @@ def scene_obedience(
         scores[f"{kind}: named right"] = named["all_right"]
         scores |= {f"{kind}: {name}": named[name] for name in ATTRIBUTES if name in named}
     return scores
+
+
+def scenes_right(pictures: np.ndarray, captions: Sequence[str]) -> dict[str, float]:
+    """Shares of pictures, uint8 (N, 32, 32, 3), that show what their captions say."""
+    return {
+        "exactly right": summary(judge_many(pictures, captions))["all_right"],
+        "named right": summary(judge_many(pictures, captions, nearest=True))["all_right"],
+    }

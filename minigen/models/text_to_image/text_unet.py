@@ -35,7 +35,7 @@ import numpy as np
 
 from minigen import nn
 from minigen.autograd import Tensor, no_grad
-from minigen.ops import concat, pixel_shuffle, silu, space_to_depth, upsample
+from minigen.ops import concat, pixel_shuffle, space_to_depth, upsample
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class TextUNetConfig:
         )
 
 
-class TextEncoder(nn.TextTransformer):
+class TextEncoder(nn.CaptionEncoder):
     """Words to what the U-Net reads: a Transformer without a causal mask, and three views of it.
 
     Shapes: words (N, L) -> tokens (N, L, D) for attention, caption (N, E) for the residual blocks,
@@ -82,18 +82,15 @@ class TextEncoder(nn.TextTransformer):
 
     def __init__(self, config: TextUNetConfig, *, rng: np.random.Generator):
         D, L, E = config.text_width, config.caption_length, config.embedding_width
-        super().__init__(config.vocabulary, L, D, config.text_layers, config.text_heads, rng=rng)
+        super().__init__(config.vocabulary, L, D, config.text_layers, config.text_heads, E, rng=rng)
         self.layout_shape = (config.layout_size, config.layout_size, config.layout_channels)
-        self.whole = nn.Linear(L * D, 2 * E, rng=rng)
-        self.caption = nn.Linear(2 * E, E, rng=rng)
         self.layout = nn.Linear(2 * E, math.prod(self.layout_shape), rng=rng)
 
     def forward(  # type: ignore[override]
         self, words: np.ndarray
     ) -> tuple[Tensor, Tensor, Tensor]:
-        N, tokens = len(words), super().forward(words)  # (N, L, D)
-        h = silu(self.whole(tokens.reshape(N, -1)))  # (N, 2 E): which word stands where
-        return tokens, self.caption(h), self.layout(h).reshape(N, *self.layout_shape)
+        tokens, h = self.views(words)  # (N, L, D), (N, 2 E): which word stands where
+        return tokens, self.caption(h), self.layout(h).reshape(len(words), *self.layout_shape)
 
 
 class TextUNet(nn.Module):
