@@ -306,7 +306,7 @@ def test_a_run_is_measured(run, capsys):
     assert main(["eval", run, "-n", "50", "--steps", "2"]) == 0
     shown = dict(line.rsplit("  ", 1) for line in capsys.readouterr().out.splitlines())
     stored = json.loads(Path(run, "evaluation.json").read_text())
-    assert stored["settings"] == {"n": 50, "seed": 0, "steps": 2, "device": "cpu"}
+    assert stored["settings"] == {"n": 50, "control": False, "seed": 0, "steps": 2, "device": "cpu"}
     assert {name.strip(): float(x) for name, x in shown.items()} == pytest.approx(
         stored["numbers"], rel=1e-5
     )

@@ -14,15 +14,19 @@ EXAMPLES = """examples:
   minigen eval runs/toy_flow-1
   minigen eval runs/toy_flow-1 -n 4096 --seed 1
   minigen eval runs/scenes-1 --device cuda
+  minigen eval scenes --control -n 96          palette, mask, picture to begin with
   minigen eval runs/toy_flow-1 --help          the options of its recipe"""
 
 
 def add_options(parser: argparse.ArgumentParser, words: list[str]) -> None:
     add_run_options(parser, words, "evaluate", n=1000)
+    parser.add_argument(
+        "--control", action="store_true", help="how a painter of scenes keeps to other conditions"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    found = call(args, "evaluate")
+    found = _control(args) if args.control else call(args, "evaluate")
     report = found if isinstance(found, Report) else Report(found)
     width = max(map(len, report.numbers), default=0)
     for name, value in report.numbers.items():
@@ -32,6 +36,16 @@ def run(args: argparse.Namespace) -> int:
     for remark in report.remarks:
         print(f"note: {remark}")
     return 0
+
+
+def _control(args: argparse.Namespace) -> Report:
+    import numpy as np
+
+    from minigen.paint import Painter
+    from minigen.paint.control import control_report
+
+    painter = Painter.load(args.model).to(args.device)
+    return control_report(painter, args.n, np.random.default_rng(args.seed))
 
 
 def _keep(report: Report, args: argparse.Namespace, folder: Path) -> None:
