@@ -1,6 +1,6 @@
 """CycleGAN: scenes into another style and back, learnt without pairs; or two folders of yours.
 
-    minigen train scenes_cyclegan                   10 minutes
+    minigen train scenes_cyclegan                   20 minutes
     minigen sample runs/scenes_cyclegan-1 -n 16     picture, translated, and back again; true one
     minigen eval runs/scenes_cyclegan-1 -n 500      is it the same scene?
     minigen translate runs/scenes_cyclegan-1 a.png --out translated
@@ -13,7 +13,21 @@ can tell of every translation whether each object kept its shape and its place.
 FOLDER holds trainA/ and trainB/, pictures of two kinds, and testA/ and testB/ to sample and
 evaluate (minigen/data/paired.py). Of these nobody knows the truth: look at the pictures.
 
-Not trained at length yet, no number.
+Measured on 2026-11-23, one seed, 20 minutes (5,929 steps) on two cores shared with other work, of
+500 scenes in %, read by the parser as the scene that a picture comes nearest to:
+
+                                    A to B            B to A
+    the same shapes, places, count  92.8 +- 1.2       93.6 +- 1.1
+      shapes                        92.8 +- 1.2       93.8 +- 1.1
+      places                        100.0             99.6 +- 0.3
+      count                         100.0             100.0
+    colours                         96.8 +- 0.8       99.8 +- 0.2
+    a scene to the pixel            63.2 +- 2.2       66.2 +- 2.1
+    the picture as it was           47.0 +- 2.2       25.4 +- 1.9
+
+Most of what is wrong are rings whose hole was painted over. With `--d-channels 32 64 --d-lr 5e-4`, a
+D of two thirds of the width that learns as slowly as G, 10 minutes came to 63.6 +- 2.2 and 88.0 +-
+1.5 %: D said 0.52 of true pictures and 0.48 of made ones, and had nothing to teach G any more.
 """
 
 from collections.abc import Callable
@@ -52,18 +66,18 @@ PART = 64  # pictures that go through a network at once
 class Config:
     """Settings of a run."""
 
-    minutes: float | None = option(10.0, "stop after so many minutes")
+    minutes: float | None = option(20.0, "stop after so many minutes")
     steps: int | None = option(None, "optimiser steps")
     data: str = option(SCENES, "scenes, or a folder with trainA and trainB")
     size: int = option(32, "pixels along each side, 32 of scenes")
     batch_size: int = option(4, "pictures of each kind a step")
     channels: tuple[int, ...] = option((24, 48), "of G and F, the largest picture first")
     blocks: int = option(3, "residual blocks of G and F")
-    d_channels: tuple[int, ...] = option((32, 64), "of both discriminators")
+    d_channels: tuple[int, ...] = option((48, 96), "of both discriminators")
     cycle: float = option(2.0, "weight of the cycle loss")
     identity: float = option(0.25, "weight of the identity loss, as part of the cycle loss's")
     lr: float = option(5e-4, "largest learning rate of Adam; it falls in the second half")
-    d_lr: float = option(5e-4, "the same, of both discriminators")
+    d_lr: float = option(1.5e-3, "the same, of both discriminators")
     ema: float = option(0.995, "decay of the moving average of G and F")
     seed: int = option(0, "of weights and batches")
     sample_every: int = option(500, "steps between pictures")

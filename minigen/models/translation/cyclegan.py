@@ -58,7 +58,7 @@ class CycleGANConfig:
     blocks: int = 3  # residual blocks at the smallest size
     colours: int = 3  # channels of a picture
     positions: bool = True  # whether G and F are told where a pixel is
-    d_channels: tuple[int, ...] = (32, 64)  # of D_X and D_Y: patches of 16 pixels
+    d_channels: tuple[int, ...] = (48, 96)  # of D_X and D_Y: patches of 16 pixels
     cycle: float = 2.0  # lambda
     identity: float = 0.5  # part of lambda; 0 for none
     pool: int = 50  # pictures that each discriminator remembers
