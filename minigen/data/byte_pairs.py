@@ -21,6 +21,8 @@ same token at the beginning and later on. Upper case does not count.
 
 Differs from the papers in: the end of a word has no mark of its own, the space before it has; the
 chunks of GPT-2 keep upper case.
+
+Derivation: docs/derivations/clip.md.
 """
 
 from __future__ import annotations
