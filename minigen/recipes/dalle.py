@@ -15,7 +15,7 @@ Not trained at length yet, no number.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -52,8 +52,10 @@ HEADS = (*TABLES, "code", "row", "column", "word_logits", "code_logits")
 class Config(TextToCodesConfig):
     """Settings of a run."""
 
-    beta: float = option(6.6, "weight of the KL of the codes")
-    anneal_steps: int = option(1000, "steps in which the choice of codes hardens")
+    code_width: int = option(16, "numbers of a code")
+    autoencoder_lr: float = option(1e-2, "largest learning rate of AdamW in the first stage")
+    beta: float = option(1.0, "weight of the KL of the codes")
+    anneal_steps: int = option(2500, "steps in which the choice of codes hardens")
     width: int = option(192, "channels of a token")
     layers: int = option(6, "Transformer blocks")
     heads: int = option(6, "of attention")
@@ -78,7 +80,7 @@ def train(config: Config, run: RunFolder) -> None:
     fit(
         autoencoder,
         lambda model, batch, rng: dalle.autoencoder_loss(model, batch[0], rng),
-        config,
+        replace(config, lr_rest=config.autoencoder_lr),
         first,
         share=config.autoencoder_share,
         tables=CODEBOOK,
@@ -138,7 +140,7 @@ def sample(
     top_k: int | None = None,
 ) -> np.ndarray:
     """`n` pictures of captions as the training has them."""
-    config, model = _trained(run, guidance, temperature, top_k)
+    config, model = trained(run, guidance, temperature, top_k)
     return draw(model, config, captions_of(config, n, rng), rng)
 
 
@@ -155,7 +157,7 @@ def evaluate(
     """Shares of `n` captions of each kind whose picture is right, and the most that the codes
     allow; the loss with another's caption; error of the autoencoder, and use of its codes.
     """
-    config, model = _trained(run, guidance, temperature, top_k)
+    config, model = trained(run, guidance, temperature, top_k)
     obeyed = obedience(lambda captions: draw(model, config, captions, rng), config, n, rng)
 
     def of_codes(words: np.ndarray, codes: np.ndarray) -> Tensor:
@@ -168,7 +170,7 @@ def evaluate(
     )
 
 
-def _trained(
+def trained(
     run: RunFolder | WeightsFile,
     guidance: float | None = None,
     temperature: float | None = None,

@@ -169,7 +169,7 @@ def sample(
     candidates: int | None = None,
 ) -> np.ndarray:
     """`n` pictures of captions as the training has them."""
-    config, model = _trained(run, guidance, temperature, top_k, candidates)
+    config, model = trained(run, guidance, temperature, top_k, candidates)
     return draw(model, config, captions_of(config, n, rng), rng)
 
 
@@ -187,7 +187,7 @@ def evaluate(
     """Shares of `n` captions of each kind whose picture is right, and the most that the codes
     allow; the loss with another's caption; error of the VQ-VAE, and use of its codes.
     """
-    config, model = _trained(run, guidance, temperature, top_k, candidates)
+    config, model = trained(run, guidance, temperature, top_k, candidates)
     obeyed = obedience(lambda captions: draw(model, config, captions, rng), config, n, rng)
     of_codes = partial(parti.log_prob, model)
     return (
@@ -197,7 +197,7 @@ def evaluate(
     )
 
 
-def _trained(
+def trained(
     run: RunFolder | WeightsFile,
     guidance: float | None = None,
     temperature: float | None = None,

@@ -82,7 +82,7 @@ def test_a_run_can_be_sampled_and_evaluated(trained):
 
 def test_settings_change_what_is_drawn_and_none_of_them_does_not(trained):
     recipe, _, run = trained
-    config, model = recipe._trained(run)
+    config, model = recipe.trained(run)
     captions = ["a red circle", "a blue ring above a green square"]
 
     def drawn(**settings):

@@ -10,23 +10,25 @@ no gradient, so the autoencoder learns with a soft choice that hardens as its te
 
     ln p(x, y) >= E_q(z | x) [ln p(x | y, z) - beta KL(q(y, z | x) || p(y, z))]                 (1)
     z~       = softmax((logits + r) / tau),  r_k = -ln(-ln u_k),  u_k even in 0..1    section 2.1
-    f(x | m, b) = exp(-|logit(x) - m| / b) / (2 b x (1 - x))                                    (2)
     L        = 1/8 mean of -ln p(word | words before)
              + 7/8 mean of -ln p(code | caption, codes before)                        section 2.2
 
 In stage one, p(y, z) of eq. 1 is even over the codes and the caption y is left out; in stage two
-the autoencoder stands still and the Transformer is p(y, z). The numbers of a picture are brought
-into eps .. 1 - eps, where (2) is finite; tau falls from 1 to 1/16 and beta rises from 0 along half
-cosines. The means over places weigh a word and a code as the paper does, whatever their numbers.
+the autoencoder stands still and the Transformer is p(y, z). tau falls from 1 to 1/16 and beta rises
+from 0 along half cosines. The means over places weigh a word and a code as the paper does, whatever
+their numbers.
 
 Shapes: x (N, H, W, C); codes (N, h, w) below K; words (N, L), 0 where there is none, which is a
 token of its own at each place; the row has L + h w places.
 
-Differs from the paper in: every place sees all places before, at every layer, in the place of rows,
-columns and neighbourhoods in turn; b of (2) has a least value, since pictures without noise
-would drive it to 0, and the likelihood to infinity; a tenth of the captions is empty, so that
-classifier-free guidance works (samplers/by_token.py), where the paper re-ranks 512 pictures; the
-autoencoder has group norm and silu; float32 throughout.
+Differs from the paper in: p(x | z) is normal with one fixed deviation, not logit-Laplace with a
+learned one, eq. 2: of drawn pictures without noise that learns to be sure of backgrounds and to
+take objects for noise. The logits of the codes are their distances from a vector, as in a VQ-VAE,
+so that codes with alike meanings are near each other and mixtures of them mean something. Every
+place sees all places before, at every layer, in the place of rows, columns and neighbourhoods in
+turn. A tenth of the captions is empty, so that classifier-free guidance works
+(samplers/by_token.py), where the paper re-ranks 512 pictures. The autoencoder has group norm and
+silu; float32 throughout.
 
 Notebook: notebooks/23_text_tokens.ipynb. Recipe: minigen/recipes/dalle.py.
 Derivation: docs/derivations/dalle.md.
@@ -45,8 +47,7 @@ from minigen.backend import Array, array_module, move
 from minigen.metrics.codes import perplexity
 from minigen.nn.autoencoder import Decoder, Encoder
 from minigen.nn.cached import Cache, read
-from minigen.ops import abs as abs_
-from minigen.ops import clip, concat, cross_entropy, exp, log_softmax, softmax
+from minigen.ops import concat, cross_entropy, log_softmax, softmax
 from minigen.optim.optimizer import Optimizer
 from minigen.samplers.by_token import doubled, draw_in_turn
 
@@ -59,14 +60,12 @@ class DiscreteVAEConfig:
     channels: tuple[int, ...] = (32, 64)  # every level halves the picture: 32 pixels to 8
     blocks: int = 1  # residual blocks of a level
     codes: int = 512  # K; 8192 in the paper
-    code_width: int = 64  # numbers of a code
-    beta: float = 6.6  # weight of the KL once it has risen, as in the paper
-    last_beta: float = 6.6  # and at the end of the annealing; the paper's stays where it is
+    code_width: int = 16  # D, numbers of a code
+    deviation: float = 0.05  # of p(x | z), in units of a picture's numbers, which are in [-1, 1]
+    beta: float = 1.0  # weight of the KL once it has risen; 6.6 in the paper, 1 is eq. 1 itself
     beta_share: float = 0.05  # of the annealing in which it rises; 5,000 of 150,000 in the paper
     tau: float = 1 / 16  # the last temperature, as in the paper
     anneal_steps: int = 1000  # updates until then; 150,000 in the paper
-    eps: float = 0.1  # numbers of a picture lie in eps .. 1 - eps, as in the paper
-    least_b: float = 0.05  # of eq. 2, in units of logit(x): 1 of 255 steps is 0.013 to 0.035
 
 
 class DiscreteVAE(nn.Module):
@@ -74,30 +73,34 @@ class DiscreteVAE(nn.Module):
 
     def __init__(self, config: DiscreteVAEConfig, *, rng: np.random.Generator):
         c, self.config = config, config
-        self.encoder = Encoder(c.in_channels, c.channels, c.codes, c.blocks, rng=rng)
+        sizes = (c.in_channels, c.channels, c.code_width, c.blocks)
+        self.encoder = Encoder(*sizes, rng=rng)
         self.codebook = nn.Parameter(nn.init.normal((c.codes, c.code_width), 1.0, rng=rng))
-        self.decoder = Decoder(2 * c.in_channels, c.channels, c.code_width, c.blocks, rng=rng)
+        self.decoder = Decoder(*sizes, rng=rng)
         self.annealed = nn.Parameter(np.zeros((), np.float32))  # 0 .. 1, moved by Annealing
+
+    def logits(self, x: Any) -> Tensor:
+        """Of each code at each place: -|z - e_k|^2 / sqrt(D), without |z|^2, which all codes share.
+
+        Shapes: (N, H, W, C) -> (N, h, w, K).
+        """
+        z, e = self.encoder(x), self.codebook  # (N, h, w, D), (K, D)
+        distances = (e * e).sum(axis=1) - 2 * (z @ e.transpose(1, 0))  # (N, h, w, K)
+        return distances * -(self.config.code_width**-0.5)
 
     def tokenise(self, x: Any) -> Array:
         """The likeliest code of each place: (N, H, W, C) -> (N, h, w) integers."""
-        return self.encoder(x).data.argmax(axis=-1)
+        return self.logits(x).data.argmax(axis=-1)
 
     def decode(self, codes: Array) -> Tensor:
-        """Pictures of codes: (N, h, w) integers -> (N, H, W, C) in [-1, 1].
+        """Pictures of codes: (N, h, w) integers -> (N, H, W, C).
 
         Raises: ValueError where they are no integers from 0 to K - 1.
         """
         K = len(self.codebook)
         if codes.dtype.kind not in "iu" or not 0 <= int(codes.min()) <= int(codes.max()) < K:
             raise ValueError(f"DiscreteVAE: decode takes codes, integers from 0 to {K - 1}")
-        m, _ = self.predict(Tensor(self.codebook.data[codes]))
-        return Tensor(_to_picture(_sigmoid(m.data), self.config.eps))
-
-    def predict(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """m and ln b of eq. 2 for vectors in the place of codes: (N, h, w, D) -> (N, H, W, C)."""
-        y, C = self.decoder(vectors), self.config.in_channels
-        return y[..., :C], clip(y[..., C:], minimum=math.log(self.config.least_b))
+        return self.decoder(Tensor(self.codebook.data[codes]))
 
 
 class Annealing(Optimizer):
@@ -122,9 +125,7 @@ def annealing(config: DiscreteVAEConfig, share: float) -> tuple[float, float]:
     def along(first: float, last: float, share: float) -> float:
         return last + (first - last) * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
 
-    up, rest = share / config.beta_share, (share - config.beta_share) / (1 - config.beta_share)
-    beta = along(0.0, config.beta, up) if up < 1 else along(config.beta, config.last_beta, rest)
-    return along(1.0, config.tau, share), beta
+    return along(1.0, config.tau, share), along(0.0, config.beta, share / config.beta_share)
 
 
 def gumbel_softmax(logits: Tensor, tau: float, rng: np.random.Generator) -> Tensor:
@@ -138,54 +139,31 @@ def gumbel_softmax(logits: Tensor, tau: float, rng: np.random.Generator) -> Tens
     return softmax((logits + r) * (1 / tau))
 
 
-def logit_laplace(x: Array, m: Tensor, log_b: Tensor, eps: float) -> Tensor:
-    """ln f(x | m, b) of eq. 2, of every number; x in [-1, 1] becomes 1/2 + (1/2 - eps) x first.
-
-    Shapes: x, m, log_b of one shape -> the same.
-    """
-    xp, share = array_module(x), _to_share(x, eps)
-    logit = xp.log(share / (1 - share))
-    return -abs_(m - logit) * exp(-log_b) - log_b - xp.log(2 * share * (1 - share))  # eq. 2
-
-
 def autoencoder_loss(
     model: DiscreteVAE, x: Array, rng: np.random.Generator
 ) -> tuple[Tensor, dict[str, float]]:
-    """Eq. 1 with an even p(z), its sign turned, over the numbers of a picture; and what is logged.
+    """Eq. 1 with an even p(z), its sign turned, over the numbers of a picture, without constants:
 
-    Shapes: x (N, H, W, C) -> a scalar, {"kl" in nats a code, "perplexity", "squared_error"}.
+        error / (2 deviation^2) + beta KL / numbers
+
+    Shapes: x (N, H, W, C) -> a scalar, {"squared_error", "kl" in nats a code, "perplexity"}.
     Raises: ValueError for pictures of another shape, or outside [-1, 1].
     """
     config = model.config
     tau, beta = annealing(config, float(move(model.annealed.data, "cpu")))
-    logits = model.encoder(Tensor(x))  # (N, h, w, K)
-    m, log_b = model.predict(gumbel_softmax(logits, tau, rng) @ model.codebook)
+    logits = model.logits(Tensor(x))  # (N, h, w, K)
+    made = model.decoder(gumbel_softmax(logits, tau, rng) @ model.codebook)
+    error = ((made - x) ** 2).mean()
     log_q = log_softmax(logits)
     kl = (softmax(logits) * (log_q + math.log(config.codes))).sum(axis=-1).mean()  # of a place
-    places, numbers = logits.size // config.codes, x.size
-    log_p = logit_laplace(x, m, log_b, config.eps).mean()
-    total = kl * (beta * places / numbers) - log_p  # appendix A.2: beta / 192
+    places = logits.size // config.codes
+    total = error * (0.5 / config.deviation**2) + kl * (beta * places / x.size)  # eq. 1
     uses = np.bincount(move(logits.data.argmax(axis=-1), "cpu").reshape(-1))
-    made = _to_picture(_sigmoid(m.data), config.eps)
     return total, {
+        "squared_error": error.item(),
         "kl": kl.item(),
         "perplexity": perplexity(uses),
-        "squared_error": float(((made - x) ** 2).mean()),
     }
-
-
-def _to_share(x: Array, eps: float) -> Array:
-    """[-1, 1] -> [eps, 1 - eps]."""
-    return 0.5 + (0.5 - eps) * x
-
-
-def _to_picture(share: Array, eps: float) -> Array:
-    """The inverse of `_to_share`; what lies beyond [-1, 1] is cut."""
-    return ((share - 0.5) / (0.5 - eps)).clip(-1, 1)
-
-
-def _sigmoid(x: Array) -> Array:
-    return 0.5 + 0.5 * array_module(x).tanh(0.5 * x)
 
 
 # ------------------------------------------------------------------------- words and codes in a row
