@@ -52,8 +52,8 @@ def collapse(worth: float, K: int) -> str:
     if worth >= 0.1 * K:
         return ""
     return (
-        f"the codebook has collapsed: its {K} codes are worth {worth:.1f}; "
-        "a smaller weight of the KL or a slower annealing leaves more of them alive"
+        f"the codebook has collapsed: its {K} codes are worth {worth:.1f}; take fewer --codes, or "
+        "give more of them a chance: --anneal-steps of DALL-E, --restart-below of a VQ-VAE"
     )
 
 
@@ -84,10 +84,10 @@ def use_of_captions(
 
     own, shuffled  (N,), of the same pictures, in nats
 
-    The difference is what a caption says about its picture, in nats, if the model knows it all.
+    The difference is no less than what captions say about their pictures, if the model knows it.
     """
     gain = np.asarray(shuffled, np.float64) - own
-    error = gain.std(ddof=1) / len(gain) ** 0.5 if len(gain) > 1 else None
+    error = float(gain.std(ddof=1)) / len(gain) ** 0.5 if len(gain) > 1 else None
     numbers = {
         "loss with its own caption": Measured(float(np.mean(own)), unit=unit),
         "more with another's caption": Measured(float(gain.mean()), error, unit),

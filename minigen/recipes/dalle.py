@@ -5,7 +5,7 @@
     minigen sample runs/dalle-1 -n 64
     minigen sample runs/dalle-1 -n 64 --guidance 3 --temperature 0.8 --top-k 64
 
-A picture of 32 x 32 pixels becomes 8 x 8 codes of a vocabulary of 512; a caption of 14 words stands
+A picture of 32 x 32 pixels becomes 8 x 8 codes of a vocabulary of 256; a caption of 14 words stands
 before them, 78 places in all. The first stage, in RUN/autoencoder, shows true pictures beside
 what their codes make of them; watch "kl" in its log, the nats that a code still tells, and
 "perplexity". What to see in the second: backgrounds first, then shapes that hold together, since
@@ -25,6 +25,7 @@ from minigen.autograd import Tensor
 from minigen.backend import auto_unless_chosen
 from minigen.metrics.codes import diagnose_codes
 from minigen.metrics.report import Report
+from minigen.metrics.text_use import same_colours
 from minigen.models.text_to_image import dalle
 from minigen.models.text_to_image.dalle import (
     DALLE,
@@ -52,6 +53,7 @@ HEADS = (*TABLES, "code", "row", "column", "word_logits", "code_logits")
 class Config(TextToCodesConfig):
     """Settings of a run."""
 
+    codes: int = option(256, "K, the size of the vocabulary of pictures")
     code_width: int = option(16, "numbers of a code")
     autoencoder_lr: float = option(1e-2, "largest learning rate of AdamW in the first stage")
     beta: float = option(1.0, "weight of the KL of the codes")
@@ -99,6 +101,7 @@ def train(config: Config, run: RunFolder) -> None:
         share=1 - config.autoencoder_share,
         tables=HEADS,
         sample=lambda model, rng: draw(model, config, config.source().shown, rng),
+        diagnose=same_colours,
     )
 
 

@@ -28,6 +28,7 @@ from minigen.backend import auto_unless_chosen
 from minigen.data.pixels import to_float
 from minigen.metrics.codes import diagnose_codes
 from minigen.metrics.report import Report
+from minigen.metrics.text_use import same_colours
 from minigen.models.text_to_image import parti
 from minigen.models.text_to_image.parti import Parti, PartiConfig, Score
 from minigen.models.vae import vq_vae
@@ -100,6 +101,7 @@ def train(config: Config, run: RunFolder) -> None:
         share=1 - config.autoencoder_share,
         tables=HEADS,
         sample=lambda model, rng: draw(model, config, config.source().shown, rng),
+        diagnose=same_colours,
     )
 
 
