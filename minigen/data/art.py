@@ -39,6 +39,11 @@ from minigen.data.byte_pairs import BytePairs
 from minigen.data.openmoji import OpenMoji, family, held_out, openmoji, tones
 
 SPLITS = ("train", "pieces", "combinations")
+KINDS = {  # of an evaluation
+    "trained pieces": "train",
+    "held-out combinations": "combinations",
+    "held-out pieces": "pieces",
+}
 CAPTION_LENGTH = 24  # numbers; every caption of the training set has fewer
 VOCABULARY = 2048  # numbers: bytes, merges, the end
 HELD_OUT = 26  # of the 256 values of a byte: one combination in ten
@@ -96,6 +101,16 @@ def split_of(code: str) -> str:
 def combination_names() -> list[str]:
     """The names of all pieces that are held out for their combination of family and tone."""
     return list(art("combinations").names)
+
+
+def some_named(
+    split: str, n: int, rng: np.random.Generator, *, size: int = 32
+) -> tuple[np.ndarray, list[str]]:
+    """Up to n pictures of a split, uint8 (n, size, size, 3), and their names, all different."""
+    pieces = art(split, size)
+    named = {pieces.names[k]: k for k in rng.permutation(len(pieces.names)).tolist()}
+    chosen = list(named.values())[:n]
+    return pieces.colour[chosen], [pieces.names[k] for k in chosen]
 
 
 # Captions ----------------------------------------------------------------------------------------

@@ -1,9 +1,9 @@
 """Scenes with twins: two that differ in one thing, so that this thing has to be seen.
 
-In a batch of random scenes hardly any two have the same colours: whoever hears the colours of a
-caption can tell it from all others. Shapes, sizes, and who is left of whom then hardly matter to
-a network that is asked to tell captions apart, and it learns which words there are and not what
-they say together (Yuksekgonul et al., 2022, arXiv 2210.01936). So every scene has a twin
+In a batch of random scenes many a caption can be told from all others by its colours alone. Shapes,
+sizes, and who is left of whom then matter little to a network that is asked to tell captions apart,
+and it learns which words there are and not what they say together (Yuksekgonul et al., 2022, arXiv
+2210.01936). So every scene has a twin
 beside it, which differs in its relation, background, or in colour, shape or size of an object, each
 as often as the others; a single object has no relation, and its size changes instead.
 """

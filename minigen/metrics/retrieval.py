@@ -7,7 +7,7 @@ not 100. Chance is 1 / N.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -47,6 +47,27 @@ def retrieval(groups: list[np.ndarray], kind: str = "") -> dict[str, Measured]:
         for way, these in ways.items()
     }
     return scores | {f"{start}chance": Measured(100 / N, unit="%")}
+
+
+def names_found(
+    paint: Callable[[Sequence[str]], np.ndarray],
+    score: Callable[[np.ndarray, Sequence[str]], np.ndarray],
+    names: Sequence[str],
+    among: int = AMONG,
+) -> np.ndarray:
+    """Whether a judge finds, for each picture that was painted of a name, that name among others.
+
+    paint  names -> a picture for each, uint8 (N, H, W, 3)
+    score  (pictures, names) -> how well each picture fits each name, (N, M): a CLIP that was
+           trained without any of these pictures
+    names  all different; the last ones that fill no group of `among` are left out, unless they
+           are all there is
+
+    Shapes: -> (N,) bool.
+    """
+    among = min(among, len(names))
+    groups = [names[k : k + among] for k in range(0, len(names) - among + 1, among)]
+    return np.concatenate([found(score(paint(group), group)) for group in groups])
 
 
 class AtGuess:

@@ -16,10 +16,13 @@ from typing import Any
 import numpy as np
 
 from minigen.autograd import Tensor
+from minigen.data.art import KINDS, some_named
 from minigen.data.captioned import SOURCES, Captioned, captioned, drop_prompts
 from minigen.data.loader import Loader
+from minigen.data.openmoji import keep_attribution
 from minigen.data.pixels import to_float
 from minigen.metrics.obedience import scene_obedience
+from minigen.metrics.retrieval import names_found
 from minigen.nn import Module
 from minigen.optim import EMA, AdamW, Muon, split_matrices
 from minigen.parallel import cores
@@ -88,6 +91,8 @@ def fit(
     more     optimizers of parameters that neither Muon nor AdamW may touch
     max_norm of all gradients together; None for no limit
     """
+    if config.data == "art":
+        keep_attribution(run.whole)
     rng = np.random.default_rng(config.seed)
     named = _named(model, learned or model, frozen)
     others = {id(p) for optimizer in more for p in optimizer.parameters.values()}
@@ -129,9 +134,25 @@ def obedience(
     config: TextToImageConfig,
     n: int,
     rng: np.random.Generator,
+    score: Callable[[np.ndarray, Sequence[str]], np.ndarray] | None = None,
 ) -> dict[str, float]:
-    """How often `n` captions of each kind are obeyed, by the judge of that data."""
-    return scene_obedience(draw, n, rng)
+    """How often `n` captions of each kind are obeyed, by the judge of that data.
+
+    score  of art, who can be judged by nothing else: a CLIP, minigen.recipes.clip.scorer; a name
+           is obeyed where it is found for its picture among 100
+
+    Raises: ValueError for art without a judge.
+    """
+    if config.data == "scenes":
+        return scene_obedience(draw, n, rng)
+    if score is None:
+        raise ValueError("obedience: art is judged by a CLIP, and none was given")
+    return {
+        f"{kind}: name found": float(
+            np.mean(names_found(draw, score, some_named(split, n, rng)[1]))
+        )
+        for kind, split in KINDS.items()
+    }
 
 
 def captions_of(config: TextToImageConfig, n: int, rng: np.random.Generator) -> list[str]:

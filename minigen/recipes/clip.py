@@ -5,16 +5,16 @@
     minigen eval runs/clip-1 -n 1000            captions found among 100, and pictures
     minigen sample runs/clip-1 -n 24            pictures beside those that their captions find
 
-The loss begins at ln N, a guess among the N pictures that one core has of a batch ("guess" in
-log.csv). First colours are told apart, the loss falls by half; then shapes and backgrounds; where
-things stand and how large they are comes last. "scale" is the sharpness of the answers, 14 at
-first, 100 at most. Samples show pictures in pairs: a drawn one, and the one among 100 that its
-caption finds; once both are the same everywhere, there is not much left to learn.
+The loss begins above ln N, that of a guess among the N pictures that one core has of a batch
+("guess" in log.csv). First colours are told apart, in a hundred steps, then sizes and shapes.
+"scale" is the sharpness of the answers, 33 at first, 100 at most. Samples show pictures in pairs: a
+drawn one, and the one among 100 that its caption finds; once both are the same everywhere, there is
+not much left to learn.
 
 Every scene of a batch has a twin beside it, which differs in one thing, a size, a shape, or who is
 left of whom (minigen/data/scene_twins.py). Among random scenes alone colours are enough to find
-nearly every caption, and next to nothing else is learnt: try `--no-twins`, and look at how often
-a picture's own caption is nearer than the one with its relation turned over. Chance finds half.
+many a caption, and the rest is learnt slowly: try `--no-twins`, and look at how often a picture's
+own caption is nearer than the one with its relation turned over. Chance finds half.
 
 It judges and ranks pictures: `scorer` makes a function of a run or of a weights file.
 
@@ -29,7 +29,7 @@ import numpy as np
 
 from minigen.autograd import Tensor, no_grad
 from minigen.backend import auto_unless_chosen, move
-from minigen.data.art import art
+from minigen.data import art
 from minigen.data.captioned import Captioned, captioned
 from minigen.data.pixels import enlarge, grid, to_float
 from minigen.data.scene_twins import sample_with_twins, turned
@@ -43,11 +43,6 @@ from minigen.recipes._text_to_image import TextToImageConfig, fit
 from minigen.train import RunFolder, WeightsFile, config_from, load_model, option, part_of
 
 SCENES: dict[str, HeldOut] = {"new scenes": "never", "untrained pairs": "only"}
-ART = {
-    "trained pieces": "train",
-    "held-out combinations": "combinations",
-    "held-out pieces": "pieces",
-}
 SHOWN = 24  # pictures of a training's samples
 
 
@@ -66,6 +61,7 @@ class Config(TextToImageConfig):
     text_layers: int = option(2, "Transformer blocks over words")
     heads: int = option(4, "of attention")
     embedding_width: int = option(128, "numbers that a picture or a caption becomes")
+    temperature: float = option(0.03, "at the start; the paper's 0.07 takes long to come down")
 
     def source(self) -> Captioned:
         data = captioned(self.data)
@@ -138,7 +134,7 @@ def scorer(run: RunFolder | WeightsFile) -> Callable[[np.ndarray, Sequence[str]]
 
     It has read the weights once and for all; recipes and metrics take it as an argument.
     """
-    config, model = _trained(run)
+    config, model = trained(run)
 
     @auto_unless_chosen()
     def score(pictures: np.ndarray, captions: Sequence[str]) -> np.ndarray:
@@ -158,7 +154,7 @@ def beside(model: CLIP, config: Config, n: int, rng: np.random.Generator) -> np.
 @auto_unless_chosen()
 def sample(run: RunFolder | WeightsFile, n: int, rng: np.random.Generator) -> np.ndarray:
     """`n` pictures, each beside the one among 100 that its caption finds."""
-    config, model = _trained(run)
+    config, model = trained(run)
     return beside(model, config, n, rng)
 
 
@@ -170,9 +166,9 @@ def evaluate(run: RunFolder | WeightsFile, n: int, rng: np.random.Generator) -> 
     names. Fewer than 100 are compared where there are fewer, or n is smaller. Of scenes with two
     objects also, how often the own caption is nearer than the one that is turned over.
     """
-    config, model = _trained(run)
+    config, model = trained(run)
     report = Report({})
-    for kind in SCENES if config.data == "scenes" else ART:
+    for kind in SCENES if config.data == "scenes" else art.KINDS:
         hundreds = [_hundred(kind, config, min(AMONG, n), rng) for _ in range(max(1, n // AMONG))]
         least = min(len(captions) for _, captions in hundreds)
         groups = [scores(model, config, p[:least], c[:least]) for p, c in hundreds]
@@ -197,15 +193,11 @@ def _hundred(
     kind: str, config: Config, n: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, list[str]]:
     """Up to n pictures of a kind with captions that differ."""
-    if config.data == "scenes":
-        held_out = SCENES[kind]
-        pictures, captions = sample_batch(
-            3 * n, rng, held_out=held_out, drop_size=0, drop_background=0
-        )
-    else:
-        pieces = art(ART[kind], config.source().size)
-        order = rng.permutation(len(pieces.names))
-        pictures, captions = pieces.colour[order], [pieces.names[k] for k in order]
+    if config.data == "art":
+        return art.some_named(art.KINDS[kind], n, rng, size=config.source().size)
+    pictures, captions = sample_batch(
+        3 * n, rng, held_out=SCENES[kind], drop_size=0, drop_background=0
+    )
     first = sorted(captions.index(text) for text in dict.fromkeys(captions))[:n]
     return pictures[first], [captions[k] for k in first]
 
@@ -217,7 +209,7 @@ def heat(similarity: np.ndarray) -> np.ndarray:
     return enlarge(np.repeat(grey[..., None], 3, axis=-1), 4)
 
 
-def _trained(run: RunFolder | WeightsFile) -> tuple[Config, CLIP]:
+def trained(run: RunFolder | WeightsFile) -> tuple[Config, CLIP]:
     config = config_from(Config, run.config)
     model = CLIP(config.network(), rng=np.random.default_rng(0))
     model.load_state_dict(load_model(run.path)[0])

@@ -111,6 +111,14 @@ def test_a_family_is_drawn_as_often_as_the_root_of_its_size(some_art):
     assert total / share[0] == pytest.approx(size**0.5)
 
 
+def test_some_named_have_names_that_differ(some_art, rng):
+    pictures, names = room.some_named("train", 20, rng)
+    pieces = room.art()
+    assert len(set(names)) == len(names) == len(pictures) == 20
+    for picture, name in zip(pictures, names, strict=True):
+        assert np.array_equal(pieces.colour[pieces.names.index(name)], picture)
+
+
 def test_what_has_no_name_is_left_out(some_art):
     assert "E040" not in room.art().codes
     assert all(all(part.name for part in spoken) for spoken in room.captions(room.art()))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minigen.metrics.retrieval import AT_GUESS, PATIENCE, AtGuess, found, retrieval
+from minigen.metrics.retrieval import AT_GUESS, PATIENCE, AtGuess, found, names_found, retrieval
 
 
 def by_the_definition(similarity):
@@ -48,6 +48,18 @@ def test_both_ways_are_told_apart():
 def test_a_matrix_that_is_not_square_is_refused():
     with pytest.raises(ValueError, match=r"similarity is \(2, 3\), expected \(N, N\)"):
         found(np.zeros((2, 3)))
+
+
+def test_a_name_is_found_where_its_picture_fits_it_best():
+    def paint(names):  # a painter that knows even numbers only
+        return np.array([int(name) // 2 * 2 for name in names])
+
+    def score(pictures, names):
+        return -abs(pictures[:, None] - np.array([int(name) for name in names])[None]).astype(float)
+
+    right = names_found(paint, score, [str(k) for k in range(25)], among=10)
+    assert right.tolist() == [k % 2 == 0 for k in range(20)]
+    assert names_found(paint, score, ["4", "2", "3"], among=10).tolist() == [True, True, False]
 
 
 def test_a_loss_that_stands_at_a_guess_is_told_after_a_while():

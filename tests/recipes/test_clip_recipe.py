@@ -9,6 +9,7 @@ from minigen.data import art as art_room
 from minigen.data.captioned import captioned
 from minigen.data.openmoji import OpenMoji
 from minigen.recipes import clip
+from minigen.recipes._text_to_image import TextToImageConfig, obedience
 from minigen.train import RunFolder, load_model, open_model
 
 CONFIG = clip.Config(
@@ -97,21 +98,44 @@ def test_a_judge_says_how_well_pictures_fit_captions(trained, rng):
     )  # float16
 
 
-def test_art_is_compared_by_its_names(tmp_path, monkeypatch, rng):
+@pytest.fixture
+def some_art(monkeypatch, rng):
+    """64 animals that look like noise, in every split."""
     codes = [f"{code:X}" for code in range(0x1F400, 0x1F440)]
     colour = rng.integers(0, 256, (64, 32, 32, 3), dtype=np.uint8)
     words = [f"animal {k}" for k in range(64)]
     pieces = OpenMoji(colour, colour[..., :1], codes, words, words, ["a"] * 64, ["b"] * 64)
     monkeypatch.setattr(art_room, "_art", lambda split, size: pieces)
     art_room._drawn_from.cache_clear()
+    yield pieces
+    art_room._drawn_from.cache_clear()
+
+
+def test_art_is_compared_by_its_names(some_art, tmp_path, rng):
     config = replace(CONFIG, data="art", steps=1, sample_every=9)
     run = RunFolder.create("clip", asdict(config), tmp_path)
     clip.train(config, run)
     report = clip.evaluate(run, 100, rng)
-    art_room._drawn_from.cache_clear()
-    assert [float(report.numbers[f"{kind}: chance"]) for kind in clip.ART] == [100 / 64] * 3
+    assert "OpenMoji" in (run.path / "ATTRIBUTION.txt").read_text("utf-8")
+    assert [float(report.numbers[f"{kind}: chance"]) for kind in art_room.KINDS] == [100 / 64] * 3
 
 
 def test_a_batch_without_wrong_answers_is_refused(trained):
     with pytest.raises(ValueError, match="batch_size is 3, expected 2 or more for each of 2"):
         clip.train(replace(CONFIG, batch_size=3), trained)
+
+
+def test_painted_art_is_judged_by_a_clip_and_by_nothing_else(some_art, trained, rng):
+    config = TextToImageConfig(data="art")
+
+    def draw(captions):
+        return np.stack([some_art.colour[some_art.names.index(text)] for text in captions])
+
+    def knows_all(pictures, captions):
+        return -abs(draw(captions)[None] - pictures[:, None].astype(float)).mean(axis=(2, 3, 4))
+
+    with pytest.raises(ValueError, match="art is judged by a CLIP, and none was given"):
+        obedience(draw, config, 10, rng)
+    assert obedience(draw, config, 10, rng, knows_all) == {
+        f"{kind}: name found": 1.0 for kind in art_room.KINDS
+    }

@@ -14,7 +14,7 @@ sorts pictures into classes that nobody trained it for.
     logits = I_e T_e^T exp(t),    exp(t) <= 100                            figure 3, section 2.5
     loss = (cross_entropy(logits, n) + cross_entropy(logits^T, n)) / 2           figure 3
 
-An untrained network has the loss ln N, that of a guess. Two captions of a batch may be the same
+Who knows nothing has the loss ln N, that of a guess. Two captions of a batch may be the same
 words; the one is then no wrong answer for the other's picture, and its logit is taken out of the
 sum. (A caption that says less, "a red circle", may be true of another red circle as well. That
 is not seen here: such rows ask for the impossible, and the loss ends above 0.)
@@ -24,7 +24,8 @@ Shapes: pictures (N, H, W, 3), words (N, L) -> embeddings (N, E), logits (N, N).
 Differs from the paper in: pictures of 32 pixels and captions of a dozen words; the picture's tower
 is a small ResNet with the paper's attention pooling, and a Transformer block as in its ViT between
 both. Whether a thing is left of another is lost in a mean over places, so patches know their place
-and look at each other before they are pooled.
+and look at each other before they are pooled. The recipe begins with a temperature of 0.03: in a
+training of thousands of steps the paper's 0.07 has no time to come down.
 
 Recipe: minigen/recipes/clip.py. Notebook: notebooks/22_clip.ipynb.
 Derivation: docs/derivations/clip.md.
