@@ -58,7 +58,7 @@ def collapse(worth: float, K: int) -> str:
 
 
 def diagnose_codes(
-    K: int, after: int = 4
+    K: int, after: int = 20
 ) -> Callable[[Mapping[str, float], np.ndarray | None], list[str]]:
     """For a training whose log has a "perplexity": says when the codebook has collapsed.
 

@@ -21,9 +21,11 @@ from minigen.data.scenes import sample_batch
 from minigen.metrics.codes import use_of_captions, use_of_codes
 from minigen.metrics.report import Measured, Report, mean_of
 from minigen.recipes._text_to_image import TextToImageConfig
-from minigen.train import option
+from minigen.recipes.clip import scorer
+from minigen.train import open_model, option
 
 BATCH = 64  # pictures that are drawn, or looked at, at once
+Judge = Callable[[np.ndarray, Sequence[str]], np.ndarray]  # N pictures, M captions -> (N, M)
 
 
 class Tokeniser(Protocol):
@@ -38,7 +40,7 @@ class Tokeniser(Protocol):
 class TextToCodesConfig(TextToImageConfig):
     """Settings that both of these recipes have."""
 
-    autoencoder_share: float = option(0.25, "of the minutes, for the first stage")
+    autoencoder_share: float = option(0.15, "of the minutes, for the first stage")
     channels: tuple[int, ...] = option((32, 64), "of the autoencoder at 16 and 8 pixels")
     blocks: int = option(1, "residual blocks of a level of the autoencoder")
     codes: int = option(512, "K, the size of the vocabulary of pictures")
@@ -66,6 +68,21 @@ def in_batches(
         x = sample(words[first : first + BATCH])
         pictures.append(to_uint8(move(x, "cpu")))
     return np.concatenate(pictures)
+
+
+def judge_of(path: str | None) -> Judge | None:
+    """The CLIP of a run folder or a weights file, as a judge; None where there is no path."""
+    return scorer(open_model(path)) if path else None
+
+
+def of_pairs(judge: Judge) -> Callable[[np.ndarray, Sequence[str]], np.ndarray]:
+    """A judge of pictures with their own captions: (pictures (N, ...), N captions) -> (N,)."""
+
+    def score(pictures: np.ndarray, captions: Sequence[str]) -> np.ndarray:
+        parts = [slice(i, i + BATCH) for i in range(0, len(pictures), BATCH)]
+        return np.concatenate([np.diagonal(judge(pictures[p], captions[p])) for p in parts])
+
+    return score
 
 
 def through(tokeniser: Tokeniser, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -39,6 +39,7 @@ from minigen.recipes._text_to_codes import (
     beside,
     ceiling,
     in_batches,
+    judge_of,
     through,
     what_captions_tell,
 )
@@ -53,6 +54,7 @@ HEADS = (*TABLES, "code", "row", "column", "word_logits", "code_logits")
 class Config(TextToCodesConfig):
     """Settings of a run."""
 
+    autoencoder_share: float = option(0.2, "of the minutes, for the first stage")
     codes: int = option(256, "K, the size of the vocabulary of pictures")
     code_width: int = option(16, "numbers of a code")
     autoencoder_lr: float = option(1e-2, "largest learning rate of AdamW in the first stage")
@@ -156,12 +158,17 @@ def evaluate(
     guidance: float | None = None,
     temperature: float | None = None,
     top_k: int | None = None,
+    judge: str | None = None,
 ) -> Report:
     """Shares of `n` captions of each kind whose picture is right, and the most that the codes
     allow; the loss with another's caption; error of the autoencoder, and use of its codes.
+
+    judge  folder or weights of a CLIP, for art
     """
     config, model = trained(run, guidance, temperature, top_k)
-    obeyed = obedience(lambda captions: draw(model, config, captions, rng), config, n, rng)
+    obeyed = obedience(
+        lambda captions: draw(model, config, captions, rng), config, n, rng, judge_of(judge)
+    )
 
     def of_codes(words: np.ndarray, codes: np.ndarray) -> Tensor:
         return dalle.log_prob(model, words, codes)[1]

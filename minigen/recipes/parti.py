@@ -3,15 +3,15 @@
     minigen train parti                         60 minutes, both stages together
     minigen eval runs/parti-1 -n 1000           obedience, and the ceiling of the VQ-VAE
     minigen sample runs/parti-1 -n 64
-    minigen sample runs/parti-1 -n 64 --guidance 3 --candidates 8
+    minigen sample runs/parti-1 -n 64 --guidance 3 --candidates 8 --judge runs/clip-1
 
 A picture of 32 x 32 pixels becomes 8 x 8 codes of a vocabulary of 512. The first stage, in
 RUN/autoencoder, shows true pictures beside what their codes make of them. What to see in the
 second: backgrounds first, then shapes that hold together, since every code has to fit those before.
 
---candidates draws several pictures of each caption and keeps the best. The judge here is the
-model itself, which knows how much likelier the caption makes a picture: ln p(codes | caption) -
-ln p(codes). `draw` takes any other, score(pictures, captions) -> (N,).
+--candidates draws several pictures of each caption and keeps the best. The judge is a CLIP, --judge
+runs/clip-1, or else the model itself, which knows how much likelier the caption makes a picture:
+ln p(codes | caption) - ln p(codes). `draw` takes any other, score(pictures, captions) -> (N,).
 
 Not trained at length yet, no number.
 """
@@ -39,6 +39,8 @@ from minigen.recipes._text_to_codes import (
     beside,
     ceiling,
     in_batches,
+    judge_of,
+    of_pairs,
     through,
     what_captions_tell,
 )
@@ -169,10 +171,16 @@ def sample(
     temperature: float | None = None,
     top_k: int | None = None,
     candidates: int | None = None,
+    judge: str | None = None,
 ) -> np.ndarray:
-    """`n` pictures of captions as the training has them."""
+    """`n` pictures of captions as the training has them.
+
+    judge  folder or weights of a CLIP that picks among the candidates
+    """
     config, model = trained(run, guidance, temperature, top_k, candidates)
-    return draw(model, config, captions_of(config, n, rng), rng)
+    found = judge_of(judge)
+    score = of_pairs(found) if found else None
+    return draw(model, config, captions_of(config, n, rng), rng, score=score)
 
 
 @auto_unless_chosen()
@@ -185,12 +193,17 @@ def evaluate(
     temperature: float | None = None,
     top_k: int | None = None,
     candidates: int | None = None,
+    judge: str | None = None,
 ) -> Report:
     """Shares of `n` captions of each kind whose picture is right, and the most that the codes
     allow; the loss with another's caption; error of the VQ-VAE, and use of its codes.
+
+    judge  folder or weights of a CLIP that picks among the candidates; for art, the judge as well
     """
     config, model = trained(run, guidance, temperature, top_k, candidates)
-    obeyed = obedience(lambda captions: draw(model, config, captions, rng), config, n, rng)
+    found = judge_of(judge)
+    paint = partial(draw, model, config, rng=rng, score=of_pairs(found) if found else None)
+    obeyed = obedience(paint, config, n, rng, found)
     of_codes = partial(parti.log_prob, model)
     return (
         Report(obeyed)

@@ -8,7 +8,7 @@ import pytest
 
 from minigen.metrics.obedience import KINDS
 from minigen.recipes import dalle, parti
-from minigen.recipes._text_to_codes import ceiling
+from minigen.recipes._text_to_codes import BATCH, ceiling, judge_of, of_pairs
 from minigen.train import RunFolder, load_model
 
 SIZES = {
@@ -105,3 +105,13 @@ def test_a_tokeniser_that_changes_nothing_has_a_ceiling_of_1(rng):
     assert float(numbers["squared error of a true picture"]) < 1e-9
     assert numbers["ceiling, two objects: exactly right"] == 1
     assert float(numbers["perplexity of the codes"]) == pytest.approx(16)
+
+
+def test_a_judge_of_pairs_gives_each_picture_the_score_of_its_caption():
+    pictures, captions = np.arange(BATCH + 9), [f"{i}" for i in range(BATCH + 9)]
+
+    def judge(pictures, captions):
+        return 1000 * pictures[:, None] + np.array([int(text) for text in captions])
+
+    np.testing.assert_array_equal(of_pairs(judge)(pictures, captions), 1001 * pictures)
+    assert judge_of(None) is None
