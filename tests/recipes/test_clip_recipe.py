@@ -5,6 +5,8 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
+from minigen import use_kernels
+from minigen.backend import use_device
 from minigen.data import art as art_room
 from minigen.data.captioned import captioned
 from minigen.data.openmoji import OpenMoji
@@ -53,6 +55,20 @@ def test_a_run_goes_on_and_a_finished_one_stays_as_it_is(trained, tmp_path):
     ours, theirs = load_model(run.path)[0], load_model(trained.path)[0]
     assert all(ours[name].shape == theirs[name].shape for name in theirs)
     assert load_model(run.path)[1]["step"] == 2
+
+
+def test_a_gpu_learns_the_same(fake_cupy, tmp_path):
+    config, runs = replace(CONFIG, workers=1), []
+    for device in ("cpu", "cuda"):
+        run = RunFolder.create("clip", asdict(config), tmp_path)
+        with use_kernels("reference"), use_device(device):
+            clip.train(config, run)
+            numbers = clip.evaluate(run, 10, np.random.default_rng(0)).numbers
+        runs.append((load_model(run.path)[0], numbers))
+    (ours, here), (theirs, there) = runs
+    for name, weight in ours.items():
+        np.testing.assert_allclose(theirs[name], weight, rtol=1e-3, atol=1e-4)
+    assert {k: float(v) for k, v in here.items()} == {k: float(v) for k, v in there.items()}
 
 
 def test_samples_stand_beside_what_their_captions_find(trained, rng):

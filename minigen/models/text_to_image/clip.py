@@ -128,7 +128,9 @@ class TextTower(nn.TextTransformer):
         N = len(words)
         ended = np.concatenate([words, np.zeros((N, 1), words.dtype)], axis=1)  # (N, L + 1)
         h = super().forward(ended, is_causal=True)  # (N, L + 1, D)
-        return self.output(h[np.arange(N), (ended == 0).argmax(axis=1)])  # at the first 0
+        xp = array_module(h.data)
+        end = xp.asarray((ended == 0).argmax(axis=1))  # (N,), of the first 0
+        return self.output(h[xp.arange(N), end])
 
 
 class CLIP(nn.Module):
