@@ -10,7 +10,8 @@ MINIGEN = Path(__file__).resolve().parent.parent / "minigen"
 FLOORS = [  # from the roof to the cellar; rooms on one floor do not import each other
     {"__main__"},
     {"cli"},
-    {"recipes", "paint"},
+    {"paint"},
+    {"recipes"},
     {"models"},
     {"samplers", "metrics", "train"},
     {"nn", "optim", "schedules", "latents", "data", "check"},

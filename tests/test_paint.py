@@ -11,9 +11,11 @@ from tiny import CONFIG, save_tiny, tiny_network
 from minigen.backend import use_kernels
 from minigen.cli import main
 from minigen.data.pixels import load_image, read_metadata
+from minigen.data.words import Words
 from minigen.kernels import gpu, graph
 from minigen.models.text_to_image.text_unet import TextUNet, TextUNetConfig
 from minigen.paint import BATCH, Painter, check_prompt
+from minigen.paint.painter import Sampling
 from minigen.recipes import scenes
 from minigen.trace import trace
 
@@ -307,12 +309,11 @@ def small_painter():
     sizes = {"image_size": 8, "channels": (8,), "attention": (True,), "heads": 2}
     sizes |= {"text_width": 8, "text_layers": 1, "text_heads": 2, "layout_size": 2}
     sizes |= {"layout_channels": 2, "embedding_width": 8, "caption_length": 4}
-    words = ["red", "ring", "above", "blue", "cross"]
+    words = Words(["red", "ring", "above", "blue", "cross"])
     network = TextUNet(TextUNetConfig(vocabulary=6, **sizes), rng=rng())
     for weight in network.parameters():
         weight.data += 0.1 * rng(1).standard_normal(weight.shape).astype(np.float32)
-    sampling = {"sampler": "dpmpp_2m", "sampling_steps": 3, "guidance": 2.0}
-    return Painter(network.state_dict(), {**sizes, **sampling, "words": words}, "small")
+    return Painter(network, words, CONFIG.flow(), Sampling("dpmpp_2m", 3, 2.0), "small")
 
 
 def test_a_gpu_paints_what_the_cpu_paints(fake_cupy, caplog, monkeypatch):

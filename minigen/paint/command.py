@@ -16,7 +16,7 @@ import numpy as np
 from minigen.data.pixels import enlarge, grid, read_metadata, save_png
 from minigen.data.words import split_words
 from minigen.paint.conditions import NONE, conditions_of, read_mix
-from minigen.paint.painter import BATCH, Painter, check_prompt
+from minigen.paint.painter import BATCH, Painter
 
 FILM = 10  # pictures in a strip
 ASKED = (  # options of the command that Conditions have too
@@ -108,14 +108,17 @@ def run_paint(arguments: Namespace) -> None:
     painter = Painter.load(arguments.model or "scenes").to(arguments.device)
     asked = {name: getattr(arguments, name) for name in ASKED}
     asked = {name: value for name, value in asked.items() if value is not None}
+    if arguments.strip and not painter.sampling.steps:
+        raise ValueError(f"paint: {painter.name} takes no steps, so there is no film of them")
     prompts = _prompts(arguments)
     said = (
         [*prompts, *(prompt for prompt, _ in read_mix(asked["mix"]))] if "mix" in asked else prompts
     )
     painter.encode(said)  # what cannot be painted is told before the first picture
-    conditions_of(asked, painter.network_config.image_size)
+    if asked:
+        painter.check(conditions_of(asked, painter.size))
     for prompt in dict.fromkeys(said):
-        for warning in check_prompt(prompt, painter.words):
+        for warning in painter.warnings(prompt):
             _log.warning("paint: %s", warning)
     order = Order(
         prompts=(),
@@ -152,7 +155,9 @@ def _save_all(painter: Painter, orders: Sequence[Order], paths: Sequence[Path]) 
 
     drawn: tuple[Order, np.ndarray] | None = None
     batches = sum(-(-len(order.prompts) // BATCH) for order in orders if not order.shows)
-    with tqdm(total=batches * orders[0].steps, desc="painting", unit="step", leave=False) as bar:
+    with tqdm(
+        total=batches * (orders[0].steps or 1), desc="painting", unit="step", leave=False
+    ) as bar:
         for order, path in zip(orders, paths, strict=True):
             batch = replace(order, shows=None)
             if drawn is None or drawn[0] != batch:
@@ -166,7 +171,8 @@ def _save_all(painter: Painter, orders: Sequence[Order], paths: Sequence[Path]) 
 
 def _film(painter: Painter, order: Order, bar: Any) -> np.ndarray:
     """The pictures of an order, (N, 1, H, W, 3), or with its strip (N, up to FILM + 1, H, W, 3)."""
-    kept = set(np.linspace(0, order.steps - 1, min(FILM, order.steps)).round().astype(int))
+    steps = order.steps or 1
+    kept = set(np.linspace(0, steps - 1, min(FILM, steps)).round().astype(int))
     frames: list[list[np.ndarray]] = [[] for _ in kept]
 
     def look(step: int, pictures: np.ndarray) -> None:
@@ -174,7 +180,7 @@ def _film(painter: Painter, order: Order, bar: Any) -> np.ndarray:
         if order.strip and step in kept:
             frames[sorted(kept).index(step)].append(pictures)
 
-    size = painter.network_config.image_size
+    size = painter.size
     pictures = painter.paint(
         order.prompts,
         rng=order.rng(),

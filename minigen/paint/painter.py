@@ -1,6 +1,7 @@
 """The painter: a text-to-image network, its words, and how to sample from it."""
 
 import hashlib
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -12,20 +13,21 @@ import numpy as np
 
 from minigen import weights
 from minigen.backend import auto_unless_chosen, move, plain_gpu_errors
+from minigen.data.byte_pairs import BytePairs
 from minigen.data.pixels import to_float, to_uint8
 from minigen.data.words import Words, split_words
 from minigen.models.flow_matching import flow_matching
 from minigen.models.flow_matching.flow_matching import FlowMatchingConfig
-from minigen.models.text_to_image.text_unet import TextUNet, TextUNetConfig
 from minigen.paint.conditions import NONE, Conditions
 from minigen.parallel import in_parts
+from minigen.recipes import load_recipe
 from minigen.samplers import check_sampler, in_alpha_bar, repaint, sample_denoiser
 from minigen.samplers.by_kernel import recorded_step
 from minigen.samplers.frames import Denoiser
 from minigen.samplers.guidance import mixed_model
 from minigen.samplers.palette import within_palette
 from minigen.schedules import alpha_bars_from_times, flow_times
-from minigen.train import load_model, part_of
+from minigen.train import open_model
 
 BATCH = 16  # pictures drawn at once: enough for the cores, few enough to repeat for one of them
 
@@ -37,14 +39,15 @@ class Sampling:
     Raises: ValueError for an unknown sampler, steps < 1, or a guidance that is no number.
     """
 
-    sampler: str
+    sampler: str  # "" where the model takes no steps of a sampler
     steps: int
     guidance: float
 
     def __post_init__(self) -> None:
-        check_sampler(self.sampler)
-        if self.steps < 1:
-            raise ValueError(f"paint: steps is {self.steps}, expected at least 1")
+        if self.sampler:
+            check_sampler(self.sampler)
+            if self.steps < 1:
+                raise ValueError(f"paint: steps is {self.steps}, expected at least 1")
         if not math.isfinite(self.guidance):
             raise ValueError(f"paint: guidance is {self.guidance}, expected a finite number")
 
@@ -52,6 +55,8 @@ class Sampling:
 class Painter:
     """A text-to-image network, its words, and how to sample from it.
 
+    network  predicts pictures or velocities of a flow, and has read(words)
+    words    make numbers of prompts
     name     what it was loaded from
     digest   of its weights: two painters of one digest paint the same
     device   "cpu" or "cuda": where it paints. A seed means the same picture on both, but for a
@@ -60,29 +65,40 @@ class Painter:
 
     device = "cpu"
 
-    def __init__(self, arrays: Mapping[str, np.ndarray], config: Mapping[str, Any], name: str):
-        self.words = Words(config["words"])
-        self.flow = part_of(FlowMatchingConfig, config)
-        self.sampling = Sampling(config["sampler"], config["sampling_steps"], config["guidance"])
-        size = {"vocabulary": len(self.words)}
-        self.network_config = part_of(TextUNetConfig, {**config, **size})
-        self.network = TextUNet(self.network_config, rng=np.random.default_rng(0))
-        self.network.load_state_dict(dict(arrays))
+    def __init__(
+        self,
+        network: Any,
+        words: Any,
+        flow: FlowMatchingConfig,
+        sampling: Sampling,
+        name: str = "",
+    ):
+        self.network, self.words, self.flow, self.sampling = network, words, flow, sampling
+        self.caption_length, self.size = network.config.caption_length, network.config.image_size
+        self.name, self.digest = name, digest_of_weights(network)
         self._prepare()
-        self.name, self.digest = name, _digest(arrays)
 
     @classmethod
     def load(cls, model: str | Path = "scenes") -> "Painter":
-        """A model that ships with minigen (by name), a weights file, or a run folder.
+        """A painter for a model that ships (by name), a weights file, or a run folder.
 
         Raises: FileNotFoundError, DamagedFileError, or ValueError for what holds no painter.
         """
-        path = weights.find(model)
-        arrays, note = load_model(path)
-        try:
-            return cls(arrays, note["config"], str(model))
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"paint: {path} is no text-to-image model: {error}") from error
+        run = open_model(weights.find(model))
+        recipe = load_recipe(run.recipe)
+        if not hasattr(recipe, "trained") or "captions" not in _options(
+            getattr(recipe, "draw", None)
+        ):
+            raise ValueError(
+                f"paint: {run.path} is no text-to-image model, but one of {run.recipe}"
+            )
+        config, network = recipe.trained(run)
+        sampler, steps = getattr(config, "sampler", ""), getattr(config, "sampling_steps", 0)
+        sampling = Sampling(sampler, steps, config.guidance)
+        words = Words(config.words) if hasattr(config, "words") else config.source().words
+        if hasattr(config, "flow"):
+            return Painter(network, words, config.flow(), sampling, str(model))
+        return DrawingPainter(recipe, config, network, sampling, str(model))
 
     def to(self, device: str) -> "Painter":
         """Paint on "cpu" or "cuda" from here on.
@@ -122,13 +138,12 @@ class Painter:
         if isinstance(prompts, str):
             raise ValueError("paint: prompts is one string, expected a list of them")
         sampling = self.choose(sampler, steps, guidance)
-        conditions.fit(self.network_config.image_size)
-        words = self.encode(prompts)
-        chunks = [words[i : i + BATCH] for i in range(0, len(words), BATCH)]
+        self.check(conditions)
+        self.encode(prompts)
+        chunks = [prompts[i : i + BATCH] for i in range(0, len(prompts), BATCH)]
         with plain_gpu_errors("paint") if self.device != "cpu" else nullcontext():
             pictures = [self._paint(chunk, rng, sampling, conditions, callback) for chunk in chunks]
-        size = self.network_config.image_size
-        return np.concatenate(pictures or [np.zeros((0, size, size, 3), np.uint8)])
+        return np.concatenate(pictures or [np.zeros(self._shape(0), np.uint8)])
 
     def choose(self, sampler: str | None, steps: int | None, guidance: float | None) -> Sampling:
         """The model's own sampling, changed where something is given."""
@@ -139,6 +154,18 @@ class Painter:
             own.guidance if guidance is None else guidance,
         )
 
+    def check(self, conditions: Conditions) -> None:
+        """Raises: ValueError for what the model cannot be asked."""
+        conditions.fit(self.size)
+
+    def warnings(self, prompt: str) -> list[str]:
+        """What is not painted of a prompt: unknown words, and what is too much."""
+        said = check_prompt(prompt, self.words)
+        if isinstance(self.words, BytePairs):
+            kept, lost = self.words.cut(prompt, self.caption_length)
+            said += [f"the prompt is cut behind {kept!r}; left out: {lost!r}"] if lost else []
+        return said
+
     def encode(self, prompts: Sequence[str]) -> np.ndarray:
         """The numbers of the prompts' words, (N, L), 0 behind the last.
 
@@ -146,11 +173,17 @@ class Painter:
         """
         for prompt in prompts:
             check_prompt(prompt, self.words)
-        return self.words.encode(prompts, self.network_config.caption_length)
+        return self.words.encode(prompts, self.caption_length)
 
     def _paint(
-        self, words: np.ndarray, rng: Any, sampling: Sampling, asked: Conditions, callback: Any
+        self,
+        prompts: Sequence[str],
+        rng: np.random.Generator,
+        sampling: Sampling,
+        asked: Conditions,
+        callback: Any,
     ) -> np.ndarray:
+        words = self.encode(prompts)
         look = callback and (lambda step, x, x0: callback(step, to_uint8(move(x0, "cpu"))))
         if asked is not NONE:
             return self._edit(words, rng, sampling, asked, look)
@@ -230,8 +263,53 @@ class Painter:
         )
 
     def _shape(self, N: int) -> tuple[int, ...]:
-        size = self.network_config.image_size
-        return N, size, size, 3
+        return N, self.size, self.size, 3
+
+
+class DrawingPainter(Painter):
+    """A painter whose model is no flow over pixels: its recipe draws, and takes no Conditions."""
+
+    def __init__(self, recipe: Any, config: Any, model: Any, sampling: Sampling, name: str):
+        data = config.source()
+        self.recipe, self.config, self.model, self.sampling = recipe, config, model, sampling
+        self.words, self.caption_length, self.size = data.words, data.caption_length, data.size
+        self.name, self.digest = name, digest_of_weights(model)
+
+    def to(self, device: str) -> "Painter":
+        """Raises: ValueError for another device than the CPU."""
+        if device != self.device:
+            raise ValueError(
+                f"paint: {self.name} paints on the CPU only; minigen sample can do both"
+            )
+        return self
+
+    def check(self, conditions: Conditions) -> None:
+        if conditions is not NONE:
+            raise ValueError(f"paint: {self.name} takes a prompt only, no other condition")
+
+    def choose(self, sampler: str | None, steps: int | None, guidance: float | None) -> Sampling:
+        asked = {"sampler": sampler, "steps": steps}
+        for option, value in asked.items():
+            if value and option not in _options(self.recipe.draw):
+                raise ValueError(f"paint: {self.name} draws code by code, it has no {option}")
+        return super().choose(sampler, steps, guidance)
+
+    def _paint(
+        self,
+        prompts: Sequence[str],
+        rng: np.random.Generator,
+        sampling: Sampling,
+        asked: Conditions,
+        callback: Any,
+    ) -> np.ndarray:
+        steps = {"sampler": sampling.sampler, "steps": sampling.steps} if sampling.sampler else {}
+        return self.recipe.draw(
+            self.model, self.config, prompts, rng, guidance=sampling.guidance, **steps
+        )
+
+
+def _options(function: Any) -> Mapping[str, Any]:
+    return {} if function is None else inspect.signature(function).parameters
 
 
 def check_prompt(prompt: str, words: Words) -> list[str]:
@@ -252,8 +330,9 @@ def check_prompt(prompt: str, words: Words) -> list[str]:
     ]
 
 
-def _digest(arrays: Mapping[str, np.ndarray]) -> str:
+def digest_of_weights(network: Any) -> str:
+    """Two networks of one digest are the same, whatever the type that their weights came in."""
     digest = hashlib.sha256()
-    for name in sorted(arrays):
-        digest.update(name.encode() + arrays[name].tobytes())
+    for name, array in sorted(network.state_dict().items()):
+        digest.update(name.encode() + move(array, "cpu").tobytes())
     return digest.hexdigest()[:16]

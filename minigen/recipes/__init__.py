@@ -15,6 +15,11 @@ and, where its model has a way to a latent and back, for `minigen interpolate`
     decode(run, latents)            -> uint8 (N, H, W, 3)
     SHAPE                           (H, W, C) of a picture where it is not (28, 28, 1)
 
+and, where it paints captions, for `minigen paint`
+
+    trained(run)                    -> (the settings, the network)
+    draw(model, config, captions, rng, *, guidance, ...)       uint8 (N, H, W, 3)
+
 where `run` is a RunFolder, or for all but train a WeightsFile. What stands after the `*` of sample
 and evaluate, with a type and a default, becomes an option of `minigen sample MODEL` and
 `minigen eval MODEL`.

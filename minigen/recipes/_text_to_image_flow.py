@@ -4,7 +4,7 @@ The flow is that of scenes.py: the network returns the picture, x0, and most tra
 the noise, where the caption is needed (docs/derivations/text_to_image.md).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,14 +12,22 @@ import numpy as np
 from tqdm import trange
 
 from minigen.autograd import Tensor, no_grad
+from minigen.backend import auto_unless_chosen
 from minigen.data.pixels import to_float, to_uint8
 from minigen.metrics.report import Report
 from minigen.metrics.text_use import same_colours, text_use
 from minigen.models.flow_matching import flow_matching
 from minigen.models.flow_matching.flow_matching import FlowMatchingConfig
 from minigen.parallel import in_parts
-from minigen.recipes._text_to_image import TABLES, TextToImageConfig, fit, obedience
-from minigen.train import RunFolder, WeightsFile, config_from, load_model, option, part_of
+from minigen.recipes import load_recipe
+from minigen.recipes._text_to_image import (
+    TABLES,
+    TextToImageConfig,
+    captions_of,
+    fit,
+    obedience,
+)
+from minigen.train import RunFolder, WeightsFile, load_model, option, part_of
 
 MODULATION = ("scale", "shift", "gate")  # zero at the start: AdamW's
 
@@ -102,16 +110,39 @@ def draw(
     return to_uint8(np.concatenate(pictures))
 
 
-def judge(
-    model: Any,
-    config: FlowPainterConfig,
+@auto_unless_chosen()
+def sample(
+    run: RunFolder | WeightsFile,
     n: int,
     rng: np.random.Generator,
-    paint: Callable[[Sequence[str]], np.ndarray],
+    *,
+    sampler: str | None = None,
+    steps: int | None = None,
+    guidance: float | None = None,
+) -> np.ndarray:
+    """`n` pictures of captions as the training has them."""
+    config, model = load_recipe(run.recipe).trained(run)
+    captions = captions_of(config, n, rng)
+    return draw(model, config, captions, rng, sampler=sampler, steps=steps, guidance=guidance)
+
+
+@auto_unless_chosen()
+def evaluate(
+    run: RunFolder | WeightsFile,
+    n: int,
+    rng: np.random.Generator,
+    *,
+    sampler: str | None = None,
+    steps: int | None = None,
+    guidance: float | None = None,
 ) -> Report:
-    """Obedience of `n` captions of each kind; and whether the loss minds other captions."""
+    """Shares of `n` captions of each kind whose picture is right; whether the text is used."""
+    config, model = load_recipe(run.recipe).trained(run)
     pictures, captions = config.source().draw(max(4, min(n, 256)), rng)
     x0 = to_float(pictures)
+
+    def paint(captions: Sequence[str]) -> np.ndarray:
+        return draw(model, config, captions, rng, sampler=sampler, steps=steps, guidance=guidance)
 
     def loss(part: slice, words: np.ndarray, rng: np.random.Generator) -> float:
         with no_grad():
@@ -122,9 +153,8 @@ def judge(
     return Report({**obedience(paint, config, n, rng), **use}, remarks=tuple(remarks))
 
 
-def trained(kind: Any, config_kind: Any, run: RunFolder | WeightsFile) -> tuple[Any, Any]:
-    """The settings of a run and its network, of the given kinds."""
-    config = config_from(config_kind, run.config)
+def network_of(kind: Any, config: Any, run: RunFolder | WeightsFile) -> Any:
+    """The network of a run, of the given kind and settings."""
     model = kind(config.network(), rng=np.random.default_rng(0))
     model.load_state_dict(load_model(run.path)[0])
-    return config, model.eval()
+    return model.eval()

@@ -197,7 +197,7 @@ def sample(
     """`n` pictures of captions as the training has them; or true ones, each beside what the
     autoencoder makes of it.
     """
-    config, model = _trained(run)
+    config, model = trained(run)
     if reconstructions:
         pictures = captioned_pictures(config, n, rng)
         return beside(pictures, reconstruct(model.autoencoder, pictures))
@@ -216,7 +216,7 @@ def evaluate(
     guidance: float | None = None,
 ) -> Report:
     """Obedience of `n` captions of each kind; what the autoencoder allows; the text's use."""
-    config, model = _trained(run)
+    config, model = trained(run)
     pictures, captions = config.source().draw(max(4, min(n, 256)), rng)
     made = reconstruct(model.autoencoder, pictures)
     x0 = to_float(pictures)
@@ -266,7 +266,7 @@ def autoencoder_remarks(shares: dict[str, float]) -> list[str]:
     ]
 
 
-def _trained(run: RunFolder | WeightsFile) -> tuple[Config, LatentDiffusion]:
+def trained(run: RunFolder | WeightsFile) -> tuple[Config, LatentDiffusion]:
     config = config_from(Config, run.config)
     model = new_model(config)
     model.load_state_dict(load_model(run.path)[0])

@@ -12,19 +12,23 @@ times lie nearer to the noise, as in scenes.py. The paper's own settings are
 Not trained at length yet, no number.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from minigen.backend import auto_unless_chosen
-from minigen.metrics.report import Report
 from minigen.models.text_to_image.mmdit import MMDiT, MMDiTConfig
-from minigen.recipes._text_to_image import captions_of
-from minigen.recipes._text_to_image_flow import FlowPainterConfig, draw, fit_flow, judge, trained
-from minigen.train import RunFolder, WeightsFile, option, part_of
+from minigen.recipes._text_to_image_flow import (
+    FlowPainterConfig,
+    draw,
+    evaluate,
+    fit_flow,
+    network_of,
+    sample,
+)
+from minigen.train import RunFolder, WeightsFile, config_from, option, part_of
 
-__all__ = ["Config", "draw", "evaluate", "sample", "train"]
+__all__ = ["Config", "draw", "evaluate", "sample", "train", "trained"]
 
 
 @dataclass(frozen=True)
@@ -47,40 +51,7 @@ def train(config: Config, run: RunFolder) -> None:
     fit_flow(MMDiT(config.network(), rng=np.random.default_rng(config.seed)), config, run)
 
 
-@auto_unless_chosen()
-def sample(
-    run: RunFolder | WeightsFile,
-    n: int,
-    rng: np.random.Generator,
-    *,
-    sampler: str | None = None,
-    steps: int | None = None,
-    guidance: float | None = None,
-) -> np.ndarray:
-    """`n` pictures of captions as the training has them."""
-    config, model = _trained(run)
-    captions: Sequence[str] = captions_of(config, n, rng)
-    return draw(model, config, captions, rng, sampler=sampler, steps=steps, guidance=guidance)
-
-
-@auto_unless_chosen()
-def evaluate(
-    run: RunFolder | WeightsFile,
-    n: int,
-    rng: np.random.Generator,
-    *,
-    sampler: str | None = None,
-    steps: int | None = None,
-    guidance: float | None = None,
-) -> Report:
-    """Shares of `n` captions of each kind whose picture is right; whether the text is used."""
-    config, model = _trained(run)
-
-    def paint(captions: Sequence[str]) -> np.ndarray:
-        return draw(model, config, captions, rng, sampler=sampler, steps=steps, guidance=guidance)
-
-    return judge(model, config, n, rng, paint)
-
-
-def _trained(run: RunFolder | WeightsFile) -> tuple[Config, MMDiT]:
-    return trained(MMDiT, Config, run)
+def trained(run: RunFolder | WeightsFile) -> tuple[Config, MMDiT]:
+    """The settings of a run and its network."""
+    config = config_from(Config, run.config)
+    return config, network_of(MMDiT, config, run)

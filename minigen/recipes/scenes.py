@@ -164,7 +164,7 @@ def sample(
     guidance: float | None = None,
 ) -> np.ndarray:
     """`n` pictures, half of one object and half of two."""
-    config, model = _trained(run, sampler, steps, guidance)
+    config, model = trained(run, sampler, steps, guidance)
     return draw(model, config, sample_batch(n, rng)[1], rng)
 
 
@@ -179,11 +179,11 @@ def evaluate(
     guidance: float | None = None,
 ) -> dict[str, float]:
     """Shares of `n` captions of each kind whose picture is right, minigen/metrics/obedience.py."""
-    config, model = _trained(run, sampler, steps, guidance)
+    config, model = trained(run, sampler, steps, guidance)
     return scene_obedience(lambda captions: draw(model, config, captions, rng), n, rng)
 
 
-def _trained(
+def trained(
     run: RunFolder | WeightsFile,
     sampler: str | None = None,
     steps: int | None = None,

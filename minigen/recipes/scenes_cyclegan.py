@@ -25,9 +25,9 @@ Measured on 2026-11-23, one seed, 20 minutes (5,929 steps) on two cores shared w
     a scene to the pixel            63.2 +- 2.2       66.2 +- 2.1
     the picture as it was           47.0 +- 2.2       25.4 +- 1.9
 
-Most of what is wrong are rings whose hole was painted over. With `--d-channels 32 64 --d-lr 5e-4`, a
-D of two thirds of the width that learns as slowly as G, 10 minutes came to 63.6 +- 2.2 and 88.0 +-
-1.5 %: D said 0.52 of true pictures and 0.48 of made ones, and had nothing to teach G any more.
+Most of what is wrong are rings whose hole was painted over. With `--d-channels 32 64 --d-lr 5e-4`,
+a D of two thirds of the width that learns as slowly as G, 10 minutes came to 63.6 +- 2.2 and 88.0
++- 1.5 %: D said 0.52 of true pictures and 0.48 of made ones, and had nothing to teach G any more.
 """
 
 from collections.abc import Callable

@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
+from minigen.backend import use_device
 from minigen.data.scenes import sample_batch
 from minigen.metrics.obedience import KINDS, scenes_right
 from minigen.recipes import dit, latent_diffusion, mmdit
@@ -79,7 +80,7 @@ def test_an_evaluation_says_obedience_and_the_use_of_the_text(trained):
 
 def test_guidance_1_asks_for_no_null_prompt(trained):
     recipe, run = trained
-    config, model = recipe._trained(run)
+    config, model = recipe.trained(run)
     captions = ["a red ring", "a blue cross"]
     plain = recipe.draw(model, config, captions, np.random.default_rng(0), guidance=1.0)
     model.read = lambda words: type(model).read(model, words) if words.any() else {}
@@ -126,3 +127,12 @@ def test_shuffled_scenes_are_not_right():
     pictures, captions = sample_batch(12, np.random.default_rng(0), drop_size=0, drop_background=0)
     assert scenes_right(pictures, captions) == {"exactly right": 1.0, "named right": 1.0}
     assert scenes_right(pictures, captions[1:] + captions[:1])["exactly right"] < 0.5
+
+
+def test_a_gpu_paints_the_same_pictures(trained, fake_cupy, monkeypatch):
+    recipe, run = trained
+    monkeypatch.setenv("MINIGEN_KERNELS", "reference")
+    here = recipe.sample(run, 2, np.random.default_rng(0), steps=1)
+    with use_device("cuda"):
+        there = recipe.sample(run, 2, np.random.default_rng(0), steps=1)
+    assert np.abs(here.astype(int) - there).max() <= 1
