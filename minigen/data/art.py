@@ -38,7 +38,7 @@ from minigen.data.art_keywords import keywords
 from minigen.data.byte_pairs import BytePairs
 from minigen.data.openmoji import OpenMoji, family, held_out, openmoji, tones
 
-SPLITS = ("train", "pieces", "combinations")
+SPLITS = ("train", "pieces", "combinations", "all")
 KINDS = {  # of an evaluation
     "trained pieces": "train",
     "held-out combinations": "combinations",
@@ -72,7 +72,7 @@ def art(split: str = "train", size: int = 32) -> OpenMoji:
     pictures are found.
     """
     if split not in SPLITS:
-        raise ValueError(f"art: got split {split!r}, expected train, pieces or combinations")
+        raise ValueError(f"art: got split {split!r}, expected {', '.join(SPLITS)}")
     return _art(split, size)
 
 
@@ -80,7 +80,9 @@ def art(split: str = "train", size: int = 32) -> OpenMoji:
 def _art(split: str, size: int) -> OpenMoji:
     pieces = openmoji(size, "all")
     splits = [split_of(code) for code in pieces.codes]
-    wanted = [s == split and bool(name) for s, name in zip(splits, pieces.names, strict=True)]
+    wanted = [
+        split in (s, "all") and bool(name) for s, name in zip(splits, pieces.names, strict=True)
+    ]
     return pieces.rows(np.array(wanted, bool))
 
 

@@ -163,7 +163,7 @@ def test_without_pictures_one_line_says_what_to_install(tmp_path, monkeypatch, r
     [
         (lambda: captioned("art", size=48), "got size = 48, art come at 32 or 64 pixels"),
         (lambda: captioned("scenes", size=64), "got size = 64, scenes come at 32 pixels"),
-        (lambda: room.art("test"), "got split 'test', expected train, pieces or combinations"),
+        (lambda: room.art("test"), "got split 'test', expected train, pieces, combinations, all"),
     ],
 )
 def test_what_is_not_there_is_refused(wrong, message):

@@ -141,6 +141,16 @@ def test_a_batch_without_wrong_answers_is_refused(trained):
         clip.train(replace(CONFIG, batch_size=3), trained)
 
 
+def test_a_judge_of_art_may_know_everything_and_says_so(some_art, tmp_path, monkeypatch, rng):
+    asked = []
+    monkeypatch.setattr(art_room, "art", lambda split, size: asked.append(split) or some_art)
+    config = replace(CONFIG, data="art", everything=True, steps=1, sample_every=9)
+    run = RunFolder.create("clip", asdict(config), tmp_path)
+    clip.train(config, run)
+    assert set(asked) == {"all"}
+    assert clip.evaluate(run, 10, rng).remarks == (clip.SEEN,)
+
+
 def test_painted_art_is_judged_by_a_clip_and_by_nothing_else(some_art, trained, rng):
     config = TextToImageConfig(data="art")
 
