@@ -43,7 +43,7 @@ class TextToCodesConfig(TextToImageConfig):
     autoencoder_share: float = option(0.15, "of the minutes, for the first stage")
     channels: tuple[int, ...] = option((32, 64), "of the autoencoder at 16 and 8 pixels")
     blocks: int = option(1, "residual blocks of a level of the autoencoder")
-    codes: int = option(512, "K, the size of the vocabulary of pictures")
+    codes: int = option(256, "K, the size of the vocabulary of pictures")
     code_width: int = option(32, "numbers of a code")
     guidance: float = option(1.5, "classifier-free guidance scale of the codes' logits")
     temperature: float = option(1.0, "of the codes: below 1 likelier ones, less varied")

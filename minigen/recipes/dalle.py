@@ -55,7 +55,6 @@ class Config(TextToCodesConfig):
     """Settings of a run."""
 
     autoencoder_share: float = option(0.2, "of the minutes, for the first stage")
-    codes: int = option(256, "K, the size of the vocabulary of pictures")
     code_width: int = option(16, "numbers of a code")
     autoencoder_lr: float = option(1e-2, "largest learning rate of AdamW in the first stage")
     beta: float = option(1.0, "weight of the KL of the codes")

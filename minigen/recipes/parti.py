@@ -5,9 +5,11 @@
     minigen sample runs/parti-1 -n 64
     minigen sample runs/parti-1 -n 64 --guidance 3 --candidates 8 --judge runs/clip-1
 
-A picture of 32 x 32 pixels becomes 8 x 8 codes of a vocabulary of 512. The first stage, in
+A picture of 32 x 32 pixels becomes 8 x 8 codes of a vocabulary of 256. The first stage, in
 RUN/autoencoder, shows true pictures beside what their codes make of them. What to see in the
 second: backgrounds first, then shapes that hold together, since every code has to fit those before.
+Restarts of codes are rare here: those that divide a background's colour among many codes leave the
+Transformer more to guess, and the pictures no better.
 
 --candidates draws several pictures of each caption and keeps the best. The judge is a CLIP, --judge
 runs/clip-1, or else the model itself, which knows how much likelier the caption makes a picture:
@@ -56,7 +58,7 @@ class Config(TextToCodesConfig):
 
     commitment: float = option(0.25, "weight of the VQ-VAE's commitment")
     decay: float = option(0.99, "of the codebook's averages")
-    restart_below: float = option(0.25, "share of the mean use below which a code is restarted")
+    restart_below: float = option(0.02, "share of the mean use below which a code is restarted")
     text_width: int = option(192, "of a word's vector")
     text_layers: int = option(2, "Transformer blocks over the words")
     width: int = option(192, "channels of a code in the decoder")
