@@ -374,7 +374,7 @@ def test_an_options_namespace_is_all_that_paint_is_given(monkeypatch):
     expected = {"prompt": "a red circle", "n": 4, "strip": True, "scale": 1, "seed": 0}
     expected |= {"device": "cpu"}
     expected |= dict.fromkeys(["prompts", "model", "steps", "guidance", "sampler", "out", "again"])
-    expected |= dict.fromkeys(ASKED)
+    expected |= {**dict.fromkeys(ASKED), "to": None, "to_seed": None, "frames": 12}
     assert {k: v for k, v in vars(seen[0]).items() if k not in ("command", "traceback")} == expected
     assert isinstance(seen[0], argparse.Namespace)
 

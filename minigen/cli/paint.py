@@ -15,6 +15,7 @@ EXAMPLES = """examples:
   minigen paint "a green ring" --negative-prompt "a small ring" --guidance 3
   minigen paint "a yellow cross" --init circle.png --strength 0.7
   minigen paint "a small red cross" --init scene.png --mask hole.png
+  minigen paint "a large red circle" --to "a large blue cross" --frames 16 --out walk.png
   minigen paint --again rings.png"""
 
 
@@ -30,6 +31,9 @@ def add_options(parser: argparse.ArgumentParser, words: list[str]) -> None:
     add("--sampler", metavar="NAME", help="flow_euler, heun, dpmpp_2m, ddim, ...")
     add("--negative-prompt", metavar="PROMPT", help="paint away from it; needs a guidance not 1")
     add("--mix", metavar="P:W,P:W", help="several prompts with weights, in the place of PROMPT")
+    add("--to", metavar="PROMPT", help="a walk to this prompt: a sheet and a GIF beside it")
+    add("--to-seed", type=number(int, 0), metavar="S", help="a walk to this seed, or to both")
+    add("--frames", type=number(int, 2), default=12, metavar="N", help="of a walk (default: 12)")
     add("--init", metavar="FILE", help="a picture to begin with, instead of noise")
     add("--strength", type=float, metavar="S", help="what of it is lost, 0 to 1 (default: 0.6)")
     add("--mask", metavar="FILE", help="white where to paint; else --init stays as it is")

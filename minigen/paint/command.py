@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from minigen.data.pixels import enlarge, grid, read_metadata, save_png
+from minigen.data.files import write_atomically
+from minigen.data.pixels import enlarge, gif_bytes, grid, read_metadata, save_png
 from minigen.data.words import split_words
 from minigen.paint.conditions import NONE, conditions_of, read_mix
 from minigen.paint.painter import BATCH, Painter
@@ -106,6 +107,9 @@ def run_paint(arguments: Namespace) -> None:
         _save_all(painter, [order], [_check_file(out)])
         return
     painter = Painter.load(arguments.model or "scenes").to(arguments.device)
+    if arguments.to is not None or arguments.to_seed is not None:
+        _walk(painter, arguments)
+        return
     asked = {name: getattr(arguments, name) for name in ASKED}
     asked = {name: value for name, value in asked.items() if value is not None}
     if arguments.strip and not painter.sampling.steps:
@@ -147,6 +151,39 @@ def run_paint(arguments: Namespace) -> None:
     digits = max(4, len(str(len(orders) - 1)))
     paths = [_check_file(folder / f"{i:0{digits}d}.png") for i in range(len(orders))]
     _save_all(painter, orders, paths)
+
+
+def _walk(painter: Painter, arguments: Namespace) -> None:
+    """From one prompt and seed to another: a sheet of the frames, and a film there and back."""
+    others = [name for name in (*ASKED, "prompts") if getattr(arguments, name) is not None]
+    if others or arguments.strip or arguments.n != 1 or arguments.prompt is None:
+        raise ValueError(
+            "paint: a walk takes one PROMPT, --to and --to-seed, --frames, --seed, --steps, "
+            "--guidance, --sampler, --scale and --out"
+        )
+    ends = arguments.prompt, arguments.prompt if arguments.to is None else arguments.to
+    seeds = arguments.seed, arguments.seed if arguments.to_seed is None else arguments.to_seed
+    for prompt in dict.fromkeys(ends):
+        for warning in painter.warnings(prompt):
+            _log.warning("paint: %s", warning)
+    sheet = Path(arguments.out or _numbered(Path(_slug(" to ".join(dict.fromkeys(ends))))))
+    if sheet.suffix.lower() != ".png":
+        raise ValueError(f"paint: --out is {sheet}, expected a name that ends in .png")
+    film = _check_file(_check_file(sheet).with_suffix(".gif"))
+    frames = painter.walk(
+        ends,
+        seeds,
+        arguments.frames,
+        steps=arguments.steps,
+        guidance=arguments.guidance,
+        sampler=arguments.sampler,
+    )
+    save_png(
+        sheet, enlarge(grid(frames, gap=1), arguments.scale), {"Description": " to ".join(ends)}
+    )
+    there_and_back = np.concatenate([frames, frames[-2:0:-1]])
+    write_atomically(film, gif_bytes(enlarge(there_and_back, arguments.scale)))
+    print(sheet, film, sep="\n")
 
 
 def _save_all(painter: Painter, orders: Sequence[Order], paths: Sequence[Path]) -> None:

@@ -16,6 +16,7 @@ from minigen.backend import auto_unless_chosen, move, plain_gpu_errors
 from minigen.data.byte_pairs import BytePairs
 from minigen.data.pixels import to_float, to_uint8
 from minigen.data.words import Words, split_words
+from minigen.latents import slerp
 from minigen.models.flow_matching import flow_matching
 from minigen.models.flow_matching.flow_matching import FlowMatchingConfig
 from minigen.paint.conditions import NONE, Conditions
@@ -246,9 +247,10 @@ class Painter:
         null, N = self.network.read(away), len(words)
         if asked.mix:
             rows = [self.network.read(self.encode([prompt])) for prompt, _ in asked.mix]
-            model: Any = mixed_model(self.ask, [*rows, null], [w for _, w in asked.mix])
-            conditions = {"mixed": np.ones((N, 1), np.float32)}
-            null = {"mixed": np.zeros((N, 1), np.float32)}
+            model: Any = mixed_model(self.ask, [*rows, null])
+            weights = np.array([weight for _, weight in asked.mix], np.float32)
+            conditions = {"mixed": move(np.tile(weights, (N, 1)), self.device)}
+            null = {"mixed": 0 * conditions["mixed"]}
         else:
             model, conditions = self.ask, self.network.read(words)
             null = {name: c.repeat(N, axis=0) for name, c in null.items()}
@@ -261,6 +263,60 @@ class Painter:
             interval=asked.guidance_interval,
             rescale=asked.guidance_rescale,
         )
+
+    @auto_unless_chosen()
+    def walk(
+        self,
+        prompts: tuple[str, str],
+        seeds: tuple[int, int],
+        frames: int,
+        *,
+        steps: int | None = None,
+        guidance: float | None = None,
+        sampler: str | None = None,
+    ) -> np.ndarray:
+        """Pictures on the way from one prompt and seed to another, the ends among them.
+
+        Between prompts the prediction goes from the one's to the other's on a straight line,
+        between seeds the noise goes around (slerp). A sampler that draws noise in its steps makes
+        each frame another picture; the default here is dpmpp_2m, which draws none.
+
+        Shapes: -> uint8 (frames, size, size, 3).
+        Raises: ValueError as `paint`, for fewer than 2 frames, or seeds below 0.
+        """
+        if frames < 2:
+            raise ValueError(f"paint: frames is {frames}, expected at least 2")
+        if min(seeds) < 0:
+            raise ValueError(f"paint: seeds are {seeds}, expected 0 or more")
+        sampling = self.choose(sampler or "dpmpp_2m", steps, guidance)
+        rows = [self.network.read(self.encode([prompt])) for prompt in prompts]
+        null = self.network.read(np.zeros_like(self.encode(prompts[:1])))
+        share = np.linspace(0, 1, frames, dtype=np.float32)
+        mixed = move(np.stack([1 - share, share], axis=1), self.device)  # (frames, 2)
+        first, last = (
+            np.random.default_rng(seed).standard_normal(self._shape(1)[1:]) for seed in seeds
+        )
+        noise = slerp(first, last, share.astype(float)).astype(np.float32)
+        pictures = []
+        for start in range(0, frames, BATCH):
+            part = slice(start, start + BATCH)
+            denoise = flow_matching.denoiser(
+                mixed_model(self.ask, [*rows, null]),
+                self.flow,
+                {"mixed": mixed[part]},
+                {"mixed": 0 * mixed[part]},
+                sampling.guidance,
+            )
+            x = sample_denoiser(
+                denoise,
+                move(noise[part], self.device),
+                sampling.sampler,
+                sampling.steps,
+                self.flow.shift,
+                np.random.default_rng(seeds[0]),
+            )
+            pictures.append(to_uint8(move(x, "cpu")))
+        return np.concatenate(pictures)
 
     def _shape(self, N: int) -> tuple[int, ...]:
         return N, self.size, self.size, 3
@@ -286,6 +342,9 @@ class DrawingPainter(Painter):
     def check(self, conditions: Conditions) -> None:
         if conditions is not NONE:
             raise ValueError(f"paint: {self.name} takes a prompt only, no other condition")
+
+    def walk(self, prompts: Any, seeds: Any, frames: int, **sampling: Any) -> np.ndarray:
+        raise ValueError(f"paint: {self.name} draws a prompt at a time, it has no way between two")
 
     def choose(self, sampler: str | None, steps: int | None, guidance: float | None) -> Sampling:
         asked = {"sampler": sampler, "steps": steps}

@@ -121,32 +121,26 @@ def _rescaled(both: Prediction, scale: float, rescale: float) -> Prediction:
 
 
 def mixed_model(
-    model: Callable[..., Any], conditions: Sequence[Mapping[str, Array]], weights: Sequence[float]
+    model: Callable[..., Any], conditions: Sequence[Mapping[str, Array]]
 ) -> Callable[..., Any]:
-    """A model of no condition of its own: the weighted mean of what `model` says of several.
+    """A model whose only condition is how much each of several prompts counts.
 
-    conditions  of each prompt, arrays of one row
+        prediction_n = sum over k of mixed_nk prediction(prompt k)
+                     + (1 - sum over k of mixed_nk) prediction(no prompt)
 
-    The result takes `mixed` (N, 1), 1 where the prompts count and 0 where the null condition, the
-    last of `conditions`, stands for them; so it is guided like any other model.
+    conditions  of each of K prompts, arrays of one row; the last ones are those of no prompt
 
-    Raises: ValueError for weights that do not sum to 1, or not one less than conditions.
+    The result takes `mixed` (N, K). Zeros stand for no prompt, so it is guided like any model.
     """
-    if len(weights) + 1 != len(conditions) or abs(sum(weights) - 1) > 1e-6:
-        raise ValueError(
-            f"mixed_model: weights are {list(weights)} for {len(conditions) - 1} prompts, expected "
-            "one each, of sum 1"
-        )
 
     def predict(xt: Any, t: Array, mixed: Array) -> Any:
+        shares = array_module(mixed).concatenate([mixed, 1 - mixed.sum(1, keepdims=True)], axis=1)
         total: Any = 0.0
-        for weight, condition in zip((*weights, None), conditions):
-            rows = {name: c.repeat(len(t), axis=0) for name, c in condition.items()}
-            counts = mixed * weight if weight is not None else 1 - mixed  # (N, 1)
-            if not counts.any():
+        for k, condition in enumerate(conditions):
+            if not shares[:, k].any():
                 continue
-            y = model(xt, t, **rows)
-            total = total + y * counts.reshape(-1, *[1] * (y.ndim - 1)).astype(y.dtype)
+            y = model(xt, t, **{name: c.repeat(len(t), axis=0) for name, c in condition.items()})
+            total = total + y * shares[:, k].reshape(-1, *[1] * (y.ndim - 1)).astype(y.dtype)
         return total
 
     return predict

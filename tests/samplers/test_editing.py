@@ -124,16 +124,12 @@ def test_a_rescale_outside_its_range_is_refused():
 
 def test_a_mixture_is_the_weighted_mean_of_its_prompts_and_of_nothing_without_them():
     others = np.array([[1.0, 1.0, 1.0]])
-    mixture = mixed_model(model, [{"words": w} for w in (WORDS, others, NULL)], [0.25, 0.75])
-    x = Tensor(np.repeat(X, 2, axis=0))
-    y = mixture(x, np.zeros(2), mixed=np.array([[1.0], [0.0]])).data
-    np.testing.assert_allclose(y[:1], 0.5 * X + 0.25 * WORDS + 0.75 * others)
-    np.testing.assert_allclose(y[1:], 0.5 * X + NULL)
-
-
-def test_weights_that_do_not_sum_to_1_are_refused():
-    with pytest.raises(ValueError, match=r"weights are \[0.5\] for 1 prompts, expected one each"):
-        mixed_model(model, [{"words": WORDS}, {"words": NULL}], [0.5])
+    mixture = mixed_model(model, [{"words": w} for w in (WORDS, others, NULL)])
+    x, mixed = Tensor(np.repeat(X, 3, axis=0)), np.array([[0.25, 0.75], [0.0, 0.0], [0.5, 0.0]])
+    y = mixture(x, np.zeros(3), mixed=mixed).data - 0.5 * X
+    np.testing.assert_allclose(y[0], 0.25 * WORDS[0] + 0.75 * others[0])
+    np.testing.assert_allclose(y[1], NULL[0])
+    np.testing.assert_allclose(y[2], 0.5 * WORDS[0] + 0.5 * NULL[0])
 
 
 # ----------------------------------------------------------------------------------------- palette
