@@ -72,7 +72,6 @@ def fit(
     config: TextToImageConfig,
     run: RunFolder,
     *,
-    learned: Module | None = None,
     frozen: Module | None = None,
     share: float = 1.0,
     tables: Sequence[str] = TABLES,
@@ -83,8 +82,7 @@ def fit(
 ) -> None:
     """Train one stage in `run`, or go on where it stands: Muon, AdamW, a moving average.
 
-    learned  the part of the model that learns, where another part came from an earlier stage
-    frozen   or that other part, where what learns is not one module
+    frozen   the part of the model that does not learn: it came from an earlier stage
     share    of the minutes
     tables   names of matrices that are AdamW's
     sample   (model, rng) -> pictures of the run's samples
@@ -94,7 +92,7 @@ def fit(
     if config.data == "art":
         keep_attribution(run.whole)
     rng = np.random.default_rng(config.seed)
-    named = _named(model, learned or model, frozen)
+    named = _learned(model, frozen)
     others = {id(p) for optimizer in more for p in optimizer.parameters.values()}
     matrices, rest = split_matrices([(n, p) for n, p in named if id(p) not in others], tables)
     run_training(
@@ -122,11 +120,10 @@ def fit(
     )
 
 
-def _named(model: Module, learned: Module, frozen: Module | None) -> list[tuple[str, Any]]:
-    """The parameters of `learned` without those of `frozen`, by their names in `model`."""
-    wanted = {id(p) for p in learned.parameters()}
-    wanted -= {id(p) for p in frozen.parameters()} if frozen else set()
-    return [(name, p) for name, p in model.named_parameters() if id(p) in wanted]
+def _learned(model: Module, frozen: Module | None) -> list[tuple[str, Any]]:
+    """The parameters of `model` without those of `frozen`."""
+    still = {id(p) for p in frozen.parameters()} if frozen else set()
+    return [(name, p) for name, p in model.named_parameters() if id(p) not in still]
 
 
 def obedience(

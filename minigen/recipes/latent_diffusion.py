@@ -98,7 +98,7 @@ def train(config: Config, run: RunFolder) -> None:
         loss,
         config,
         run,
-        learned=model.denoiser,
+        frozen=model.autoencoder,
         share=1 - config.autoencoder_share,
         sample=lambda model, rng: draw(model, config, config.source().shown, rng),
         diagnose=same_colours,
