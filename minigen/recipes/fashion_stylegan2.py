@@ -11,7 +11,21 @@ The sheet "mixing" has garments in its first row and column: each of the others 
 layers of its row and the fine ones of its column. "projections" has test pictures and below each
 what the generator comes to when it looks for them.
 
-Not trained at length yet, no number.
+Measured on 2026-11-23 by 2,048 samples, one seed, two cores shared with other work. FID of test
+pictures against others is 0.158 +- 0.027, their precision 0.89 and recall 0.91.
+
+    40 minutes, 14,515 steps     FID 4.24 +- 0.10, precision 0.87, recall 0.005, coverage 0.14
+      psi = 0.85                     4.49 +- 0.09            0.88         0.002
+      psi = 0.7                      4.75 +- 0.09            0.89         0.000
+      psi = 0.55                     5.01 +- 0.09            0.90         0.000
+      psi = 0.4                      5.28 +- 0.09            0.91         0.000
+    without classes, path length 2, gamma 0.1, mixing 0.9: 5,000 steps of 32 in 41 minutes
+                                 FID 5.71 +- 0.25, precision 0.79, recall 0.17, coverage 0.40
+
+27 times the distance of test pictures: each class is drawn well, and nearly always the same. The
+spread that D is told is of groups of four, mostly of four classes, which may be why D lets it pass.
+Less truncation trades precision for distance, as it should. Projection finds pictures of its own to
+50.2 +- 0.8 dB, test pictures to 21.4 +- 0.7 dB.
 """
 
 from dataclasses import dataclass
