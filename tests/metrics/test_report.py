@@ -40,7 +40,7 @@ def test_a_report_is_printed_and_kept(tmp_path, monkeypatch, capsys):
     numbers = {"bound": Measured(90.0, 0.5, "nats"), "share": 0.25}
     report = Report(numbers, {"samples": picture}, ("all codes are one",))
     monkeypatch.setattr(command, "call", lambda *_: report)
-    assert command.run(argparse.Namespace(model=str(tmp_path), n=3, seed=0)) == 0
+    assert command.run(argparse.Namespace(model=str(tmp_path), n=3, seed=0, control=False)) == 0
     printed = capsys.readouterr().out
     assert "bound  90.00 +- 0.50 nats\nshare  0.25\n" in printed
     assert printed.endswith("note: all codes are one\n")
