@@ -48,3 +48,20 @@ def scenes_right(pictures: np.ndarray, captions: Sequence[str]) -> dict[str, flo
         "exactly right": summary(judge_many(pictures, captions))["all_right"],
         "named right": summary(judge_many(pictures, captions, nearest=True))["all_right"],
     }
+
+
+def scenes_kept(
+    through: Callable[[np.ndarray], np.ndarray], n: int, rng: np.random.Generator
+) -> dict[str, float]:
+    """Shares of `n` true scenes of each kind that are still right behind an autoencoder: the most
+    that a model which paints through it can reach.
+
+    through  true pictures -> what becomes of them, uint8 (N, 32, 32, 3)
+    """
+    shares: dict[str, float] = {}
+    for kind in ("one object", "two objects"):
+        pairs = KINDS[kind][0]
+        pictures, captions = sample_batch(n, rng, pairs=pairs, drop_size=0, drop_background=0)
+        right = scenes_right(through(pictures), captions)
+        shares |= {f"{kind}: {name}": share for name, share in right.items()}
+    return shares

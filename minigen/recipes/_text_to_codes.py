@@ -15,10 +15,8 @@ from tqdm import trange
 from minigen.autograd import Tensor, no_grad
 from minigen.backend import Array, move
 from minigen.data.pixels import grid, to_float, to_uint8
-from minigen.data.scene_judge import summary
-from minigen.data.scene_parser import judge_many
-from minigen.data.scenes import sample_batch
 from minigen.metrics.codes import use_of_captions, use_of_codes
+from minigen.metrics.obedience import scenes_kept
 from minigen.metrics.report import Measured, Report, mean_of
 from minigen.recipes._text_to_image import TextToImageConfig
 from minigen.recipes.clip import scorer
@@ -115,21 +113,10 @@ def ceiling(
     used, remarks = use_of_codes(codes, config.codes)
     numbers |= used
     if config.data == "scenes":
-        numbers |= _still_right(tokeniser, n, rng)
+        kept = scenes_kept(lambda pictures: through(tokeniser, pictures)[1], n, rng)
+        numbers |= {f"ceiling, {name}": share for name, share in kept.items()}
     sheet = beside(pictures[:36], made[:36])
     return Report(numbers, {"reconstructions": sheet}, tuple(remarks))
-
-
-def _still_right(tokeniser: Tokeniser, n: int, rng: np.random.Generator) -> dict[str, float]:
-    """Shares of `n` true scenes of each kind that the parser reads right after their codes."""
-    shares = {}
-    for kind, pairs in (("one object", 0.0), ("two objects", 1.0)):
-        pictures, captions = sample_batch(n, rng, pairs=pairs, drop_size=0, drop_background=0)
-        made = through(tokeniser, pictures)[1]
-        for name, nearest in (("exactly", False), ("named", True)):
-            judged = summary(judge_many(made, captions, nearest=nearest))
-            shares[f"ceiling, {kind}: {name} right"] = judged["all_right"]
-    return shares
 
 
 def what_captions_tell(

@@ -1,4 +1,4 @@
-"""What the Transformers that paint from captions by a flow have in common: dit.py and mmdit.py.
+"""What painting from captions by a flow has in common: dit.py, mmdit.py, and draw of scenes.py.
 
 The flow is that of scenes.py: the network returns the picture, x0, and most training times lie near
 the noise, where the caption is needed (docs/derivations/text_to_image.md).
@@ -81,7 +81,7 @@ def fit_flow(model: Any, config: FlowPainterConfig, run: RunFolder) -> None:
 
 def draw(
     model: Any,
-    config: FlowPainterConfig,
+    config: Any,
     captions: Sequence[str],
     rng: np.random.Generator,
     *,
@@ -89,7 +89,10 @@ def draw(
     steps: int | None = None,
     guidance: float | None = None,
 ) -> np.ndarray:
-    """A picture for each caption, uint8 (N, size, size, 3), drawn 64 at a time."""
+    """A picture for each caption, uint8 (N, size, size, 3), drawn 64 at a time.
+
+    config  has source() and flow(), and sampler, sampling_steps and guidance
+    """
     data, pictures = config.source(), []
     for first in trange(0, len(captions), 64, desc="drawing", disable=len(captions) <= 64):
         words = data.encode(captions[first : first + 64])

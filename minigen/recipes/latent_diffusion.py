@@ -23,8 +23,7 @@ from tqdm import trange
 from minigen.autograd import Tensor, no_grad
 from minigen.backend import auto_unless_chosen
 from minigen.data.pixels import grid, to_float, to_uint8
-from minigen.data.scenes import sample_batch
-from minigen.metrics.obedience import scenes_right
+from minigen.metrics.obedience import scenes_kept
 from minigen.metrics.report import Measured, Report
 from minigen.metrics.text_use import same_colours, text_use
 from minigen.models.diffusion import ddpm
@@ -247,12 +246,8 @@ def evaluate(
 
 def ceiling(autoencoder: AutoencoderKL, n: int, rng: np.random.Generator) -> dict[str, float]:
     """Shares of `n` true scenes of each kind that are still right behind the autoencoder."""
-    shares: dict[str, float] = {}
-    for kind, pairs in (("one object", 0.0), ("two objects", 1.0)):
-        pictures, captions = sample_batch(n, rng, pairs=pairs, drop_size=0, drop_background=0)
-        right = scenes_right(reconstruct(autoencoder, pictures), captions)
-        shares |= {f"autoencoder, {kind}: {name}": share for name, share in right.items()}
-    return shares
+    kept = scenes_kept(lambda pictures: reconstruct(autoencoder, pictures), n, rng)
+    return {f"autoencoder, {name}": share for name, share in kept.items()}
 
 
 def autoencoder_remarks(shares: dict[str, float]) -> list[str]:

@@ -14,27 +14,26 @@ t = 0.9, so what the caption decides is decided above that: docs/derivations/tex
 The weights that ship, how they were trained and what they score: minigen/weights/README.md.
 """
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
-from tqdm import trange
 
 from minigen.autograd import Tensor
 from minigen.backend import auto_unless_chosen
-from minigen.data.captioned import SCENES_SHOWN, drop_prompts
+from minigen.data.captioned import SCENES_SHOWN, Captioned, captioned, drop_prompts
 from minigen.data.loader import Loader
-from minigen.data.pixels import to_float, to_uint8
+from minigen.data.pixels import to_float
 from minigen.data.scenes import sample_batch
-from minigen.data.words import SCENE_CAPTION_LENGTH, SCENE_WORDS
+from minigen.data.words import SCENE_WORDS
 from minigen.metrics.obedience import scene_obedience
 from minigen.models.flow_matching import flow_matching
 from minigen.models.flow_matching.flow_matching import FlowMatchingConfig
 from minigen.models.text_to_image.text_unet import TextUNet, TextUNetConfig
 from minigen.optim import EMA, AdamW, Muon, split_matrices
-from minigen.parallel import cores, in_parts
+from minigen.parallel import cores
+from minigen.recipes._text_to_image_flow import draw
 from minigen.schedules import warmup_linear
 from minigen.train import RunFolder, WeightsFile, config_from, load_model, option, part_of
 from minigen.train import train as run_training
@@ -79,6 +78,9 @@ class Config:
     def network(self) -> TextUNetConfig:
         vocabulary = len(self.words) + 1  # the padding is a word too
         return part_of(TextUNetConfig, {**asdict(self), "vocabulary": vocabulary})
+
+    def source(self) -> Captioned:
+        return captioned("scenes")
 
     def flow(self) -> FlowMatchingConfig:
         return part_of(FlowMatchingConfig, asdict(self))
@@ -127,30 +129,6 @@ def train(config: Config, run: RunFolder) -> None:
         save_every=config.save_every,
         log_every=config.log_every,
     )
-
-
-def draw(
-    model: TextUNet, config: Config, captions: Sequence[str], rng: np.random.Generator
-) -> np.ndarray:
-    """A picture for each caption, uint8 (N, 32, 32, 3), drawn 64 at a time."""
-    pictures = []
-    for first in trange(0, len(captions), 64, desc="drawing", disable=len(captions) <= 64):
-        words = SCENE_WORDS.encode(captions[first : first + 64], SCENE_CAPTION_LENGTH)
-        pictures.append(
-            flow_matching.sample(
-                in_parts(model),
-                len(words),
-                rng,
-                (32, 32, 3),
-                config.flow(),
-                sampler=config.sampler,
-                steps=config.sampling_steps,
-                conditions=model.read(words),
-                null_conditions=model.read(np.zeros_like(words)),
-                guidance_scale=config.guidance,
-            )
-        )
-    return to_uint8(np.concatenate(pictures))
 
 
 @auto_unless_chosen()
